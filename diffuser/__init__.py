@@ -1,0 +1,1 @@
+"""Diffuser: a laboratory for generative image models."""
