@@ -1,1 +1,5 @@
 """Diffuser: a laboratory for generative image models."""
+
+from diffuser.weights import load, names
+
+__all__ = ["load", "names"]

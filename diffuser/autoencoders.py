@@ -1,0 +1,75 @@
+"""Autoencoder and variational autoencoder: one class, with or without the noise and the prior."""
+
+from collections.abc import Iterator
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from diffuser.likelihood import bernoulli_nll, kl_to_standard_normal
+from diffuser.networks import ResidualMLP
+from diffuser.samplers import Step, seeded_noise
+
+
+class AutoEncoder(ModelMixin, ConfigMixin):
+    """Pictures (B, 1, side, side) in [0, 1] to latents (B, latent_dim) and back.
+
+    `variational=False` is a plain autoencoder: no log-variance, no noise, no KL term.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        variational: bool = True,
+        side: int = 28,
+        width: int = 512,
+        encoder_blocks: int = 2,
+        decoder_blocks: int = 3,
+    ):
+        super().__init__()
+        self.latent_dim, self.variational = latent_dim, variational
+        self.shape = (1, side, side)
+        outputs = 2 * latent_dim if variational else latent_dim
+        self.encoder = ResidualMLP(side * side, outputs, width, encoder_blocks)
+        self.decoder = ResidualMLP(latent_dim, side * side, width, decoder_blocks)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and log-variance of q(z | x), each (B, latent_dim); None for a plain autoencoder."""
+        code = self.encoder(2 * x.flatten(1) - 1)
+        if not self.variational:
+            return code, None
+        mean, log_var = code.chunk(2, dim=1)
+        return mean, log_var.clamp(-20, 10)
+
+    def decode_logits(self, z: Tensor) -> Tensor:
+        """Logits of the pixels' Bernoulli means, (B, 1, side, side)."""
+        return self.decoder(z).view(-1, *self.shape)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pixel probabilities in [0, 1], (B, 1, side, side)."""
+        return self.decode_logits(z).sigmoid()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """The negative ELBO (Luo eq. 19) of each picture, in nats: reconstruction (B,), kl (B,).
+
+        One draw z = mean + exp(log_var / 2) eps. Pixels are grey, so the reconstruction is a
+        cross-entropy that compares models but is not a likelihood.
+        """
+        mean, log_var = self.encode(x)
+        z = mean
+        if log_var is not None:
+            z = mean + (log_var / 2).exp() * torch.randn_like(mean)
+        terms = {"reconstruction": bernoulli_nll(self.decode_logits(z).float(), x)}
+        if log_var is not None:
+            terms["kl"] = kl_to_standard_normal(mean.float(), log_var.float()).sum(1)
+        return terms
+
+    loss = forward
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0) -> Iterator[Step]:
+        """n pictures from the prior, in one Step: x the latents z ~ N(0, I), x0 the pictures."""
+        z = seeded_noise((n, self.latent_dim), seed)().to(self.device)
+        yield Step(torch.zeros(()), z, self.decode(z), None)

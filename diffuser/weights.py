@@ -1,0 +1,89 @@
+"""The folder `weights/`: what ships, how it is written, how it is opened."""
+
+import json
+import shutil
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from diffuser.device import default_device
+from diffuser.experiments import EXPERIMENTS, Experiment
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+
+
+def names() -> list[str]:
+    """What `load` accepts."""
+    return list(EXPERIMENTS)
+
+
+def _known(name: str) -> Experiment:
+    if name not in EXPERIMENTS:
+        raise ValueError(f"no model is called {name!r}; there is {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def load(
+    name: str,
+    *,
+    trained: bool = True,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Module:
+    """A model by its name, in evaluation mode; the same object each time: do not change it.
+
+    trained=False gives the same network with random weights (seed 0). Raises ValueError for an
+    unknown name and FileNotFoundError where the weights are not there.
+    """
+    _known(name)
+    device = torch.device(device) if device is not None else default_device()
+    return _load(name, trained, device, dtype or torch.float32)
+
+
+@cache
+def _load(name: str, trained: bool, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    if trained:
+        model = open_weights(name)
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = EXPERIMENTS[name].model()
+    return model.to(device, dtype).eval().requires_grad_(False)
+
+
+def open_weights(name: str) -> nn.Module:
+    """The shipped model in fp32 on the CPU, a new object that may be changed."""
+    folder = WEIGHTS / name
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"{folder} is missing: fetch the whole repository, "
+            f"or train the model with `python -m diffuser train {name}`"
+        )
+    return _known(name).open(folder).float()
+
+
+def save_weights(name: str, model: nn.Module, seconds: float) -> Path:
+    """Writes the model in fp16 as `save_pretrained` does, with experiment.json; returns the folder.
+
+    The new folder replaces the old one only when it is whole; cards and figures are carried over.
+    """
+    folder = WEIGHTS / name
+    part = folder.with_name(f".{name}.part")
+    if folder.exists():
+        shutil.copytree(folder, part, dirs_exist_ok=True)
+    part.mkdir(parents=True, exist_ok=True)
+    model.half().save_pretrained(part)
+    settings = {
+        f.name: value
+        for f in fields(Experiment)
+        if isinstance(value := getattr(EXPERIMENTS[name], f.name), str | int | float | dict)
+    }
+    record = {"name": name, **settings, "training_seconds": round(seconds)}
+    (part / "experiment.json").write_text(json.dumps(record, indent=1) + "\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    part.rename(folder)
+    return folder
