@@ -6,14 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from diffuser.autoencoders import AutoEncoder
-from diffuser.data import digits
+from diffuser.data import digits, emoji
 from diffuser.diffusion import Diffusion
 from diffuser.judges import Judge
+from diffuser.latents import LatentAutoencoder
 
 Batches = Callable[[int, int, torch.Generator], tuple[Tensor, ...]]
 """(step, size, generator) -> the tensors that the model's loss takes."""
@@ -108,6 +110,39 @@ def digit_batches(
     return batch
 
 
+def emoji_pictures(split: tuple[int, ...] = (0,)) -> Tensor:
+    """RGBA pictures of those splits, (N, 64, 64, 4) of bytes."""
+    data = emoji.load()
+    return torch.from_numpy(data.images[np.isin(data.split, split)])
+
+
+def emoji_batches() -> Batches:
+    """Training emoji (B, 3, 64, 64) in [-1, 1]: on white or a colour, moved, some recoloured."""
+    pictures = emoji_pictures()
+
+    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        rgba = pictures[epochs(len(pictures), step, size, seed=0)].permute(0, 3, 1, 2).float() / 255
+        rgba = shift(rgba, 4, generator)
+        flip = torch.rand(size, 1, 1, 1, generator=generator) < 0.5
+        rgba = torch.where(flip, rgba.flip(-1), rgba)
+        colour = torch.rand(size, 3, 1, 1, generator=generator)
+        colour = torch.where(torch.rand(size, 1, 1, 1, generator=generator) < 0.6, 1.0, colour)
+        x = rgba[:, 3:] * rgba[:, :3] + (1 - rgba[:, 3:]) * colour
+        if torch.rand((), generator=generator) < 0.3:
+            x = x[:, torch.randperm(3, generator=generator)]
+        return (2 * x - 1,)
+
+    return batch
+
+
+def reconstruction_sheet(model: LatentAutoencoder) -> Tensor:
+    """32 held-out emoji, each row of 16 above its reconstruction."""
+    rgba = emoji_pictures((1, 2))[::7][:32].permute(0, 3, 1, 2).float() / 255
+    x = rgba[:, 3:] * rgba[:, :3] + 1 - rgba[:, 3:]
+    y = model.decode(model.encode(2 * x - 1)).float() / 2 + 0.5
+    return torch.cat([x[:16], y[:16], x[16:], y[16:]]).clamp(0, 1)
+
+
 def prior_sheet(model: AutoEncoder) -> Tensor:
     """64 pictures from the prior."""
     return next(model.sample(64)).x0
@@ -166,6 +201,20 @@ EXPERIMENTS: dict[str, Experiment] = {
         optimizer="muon",
         pure_bf16=True,
         sheet=class_sheet,
+    ),
+    "text-to-image-vae": Experiment(
+        about="autoencoder of emoji, 64 x 64 to 16 x 16 x 4",
+        model=LatentAutoencoder,
+        open=LatentAutoencoder.from_pretrained,
+        data=emoji_batches,
+        steps=1500,
+        batch=16,
+        rate=2e-3,
+        decay=0.6,
+        optimizer="muon",
+        ema=0.995,
+        pure_bf16=True,
+        sheet=reconstruction_sheet,
     ),
     "judge-digits": Experiment(
         about="classifier of digits, the judge of generated ones",
