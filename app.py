@@ -1,0 +1,31 @@
+"""The laboratory in the browser: the tabs put together. Run `python app.py`."""
+
+import os
+
+# A laboratory works alone: nothing is reported or fetched behind the visitor's back.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+
+from diffuser.ui import lanes, latent, theme
+
+WELCOME = """# Diffuser
+From the autoencoder to pictures made from words, one idea after another, each one to be touched.
+Every picture on this page is made by a real network as you watch.
+**Start here:** drag the green point below; the network draws what lies there.
+Then go through the tabs from left to right. Nothing can break, and everything can be repeated."""
+
+TABS = (("Latent space", latent.build),)
+
+with gr.Blocks(title="Diffuser", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    gr.Markdown(WELCOME)
+    with gr.Tabs():
+        for title, build in TABS:
+            with gr.Tab(title, id=title):
+                build()
+
+demo.queue(**lanes.QUEUE)
+
+if __name__ == "__main__":
+    demo.launch(**theme.LAUNCH)
