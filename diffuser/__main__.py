@@ -2,10 +2,7 @@
 
 import argparse
 import dataclasses
-import json
-import sys
 import time
-from pathlib import Path
 
 from tqdm.auto import tqdm
 

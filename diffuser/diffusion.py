@@ -13,6 +13,7 @@ from diffuser.samplers import Step, named, seeded_noise, trailing
 from diffuser.schedules import SCHEDULES
 from diffuser.stock import TRAIN_STEPS, schedule_and_kind, stock_scheduler
 
+
 def guided(cond: Tensor, uncond: Tensor, guidance: float) -> Tensor:
     """Classifier-free guidance by diffusers' convention, u + w (c - u): 1 is none, 0 ignores c."""
     return uncond + guidance * (cond - uncond)

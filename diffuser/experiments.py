@@ -6,19 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from diffuser.autoencoders import AutoEncoder
-from diffuser.data import digits, emoji
+from diffuser.batches import Batches, digit_batches, emoji_batches
 from diffuser.diffusion import Diffusion
 from diffuser.judges import Judge
 from diffuser.latents import LatentAutoencoder
+from diffuser.sheets import class_sheet, prior_sheet, reconstruction_sheet
 
-Batches = Callable[[int, int, torch.Generator], tuple[Tensor, ...]]
-"""(step, size, generator) -> the tensors that the model's loss takes."""
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -49,111 +47,6 @@ class Experiment:
     sheet: Callable[[nn.Module], Tensor] | None = None
     """Pictures (N, C, H, W) in [0, 1] to judge the run by: the same ones every time."""
     seed: int = 0
-
-
-def epochs(n: int, step: int, size: int, seed: int) -> Tensor:
-    """Indices of batch `step` when n examples are shuffled anew each epoch: (size,)."""
-    per_epoch = max(1, n // size)
-    order = _order(n, seed + step // per_epoch)
-    start = (step % per_epoch) * size
-    return order[start : start + size]
-
-
-_orders: dict[tuple[int, int], Tensor] = {}
-
-
-def _order(n: int, seed: int) -> Tensor:
-    if (n, seed) not in _orders:
-        _orders.clear()
-        _orders[n, seed] = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return _orders[n, seed]
-
-
-def shift(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Each picture (B, C, H, W) moved by up to `reach` pixels either way; zeros come in."""
-    side = x.shape[-1]
-    padded = nn.functional.pad(x, (reach,) * 4)
-    down, right = torch.randint(0, 2 * reach + 1, (2, len(x), 1), generator=generator)
-    rows = (down + torch.arange(side)).view(-1, 1, side, 1)
-    columns = (right + torch.arange(side)).view(-1, 1, 1, side)
-    batch = torch.arange(len(x)).view(-1, 1, 1, 1)
-    channels = torch.arange(x.shape[1]).view(1, -1, 1, 1)
-    return padded[batch, channels, rows, columns]
-
-
-def warp(x: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Each picture turned, scaled, sheared and moved a little, at random; zeros come in."""
-    n = len(x)
-    bend = (torch.rand(n, 2, 2, generator=generator) - 0.5) * 0.35 * strength
-    move = (torch.rand(n, 2, 1, generator=generator) - 0.5) * 0.25 * strength
-    theta = torch.cat([torch.eye(2) + bend, move], dim=2)
-    grid = nn.functional.affine_grid(theta, list(x.shape), align_corners=False)
-    return nn.functional.grid_sample(x, grid, align_corners=False)
-
-
-def digit_batches(
-    labels: bool = False, signed: bool = False, reach: int = 0, warped: bool = False
-) -> Batches:
-    """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1]."""
-    pictures, classes = (torch.from_numpy(a) for a in digits("train"))
-
-    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        index = epochs(len(pictures), step, size, seed=0)
-        x = pictures[index, None].float() / 255
-        if warped:
-            x = warp(x, generator)
-        if reach:
-            x = shift(x, reach, generator)
-        x = 2 * x - 1 if signed else x
-        return (x, classes[index]) if labels else (x,)
-
-    return batch
-
-
-def emoji_pictures(split: tuple[int, ...] = (0,)) -> Tensor:
-    """RGBA pictures of those splits, (N, 64, 64, 4) of bytes."""
-    data = emoji.load()
-    return torch.from_numpy(data.images[np.isin(data.split, split)])
-
-
-def emoji_batches() -> Batches:
-    """Training emoji (B, 3, 64, 64) in [-1, 1]: on white or a colour, moved, some recoloured."""
-    pictures = emoji_pictures()
-
-    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        rgba = pictures[epochs(len(pictures), step, size, seed=0)].permute(0, 3, 1, 2).float() / 255
-        rgba = shift(rgba, 4, generator)
-        flip = torch.rand(size, 1, 1, 1, generator=generator) < 0.5
-        rgba = torch.where(flip, rgba.flip(-1), rgba)
-        colour = torch.rand(size, 3, 1, 1, generator=generator)
-        colour = torch.where(torch.rand(size, 1, 1, 1, generator=generator) < 0.6, 1.0, colour)
-        x = rgba[:, 3:] * rgba[:, :3] + (1 - rgba[:, 3:]) * colour
-        if torch.rand((), generator=generator) < 0.3:
-            x = x[:, torch.randperm(3, generator=generator)]
-        return (2 * x - 1,)
-
-    return batch
-
-
-def reconstruction_sheet(model: LatentAutoencoder) -> Tensor:
-    """32 held-out emoji, each row of 16 above its reconstruction."""
-    rgba = emoji_pictures((1, 2))[::7][:32].permute(0, 3, 1, 2).float() / 255
-    x = rgba[:, 3:] * rgba[:, :3] + 1 - rgba[:, 3:]
-    y = model.decode(model.encode(2 * x - 1)).float() / 2 + 0.5
-    return torch.cat([x[:16], y[:16], x[16:], y[16:]]).clamp(0, 1)
-
-
-def prior_sheet(model: AutoEncoder) -> Tensor:
-    """64 pictures from the prior."""
-    return next(model.sample(64)).x0
-
-
-def class_sheet(model: Diffusion) -> Tensor:
-    """Eight pictures of each digit, guidance 2, 20 steps."""
-    *_, last = model.sample(
-        80, [i // 8 for i in range(80)], guidance=2.0, sampler="dpmpp-2m", steps=20
-    )
-    return ((last.x + 1) / 2).clamp(0, 1)
 
 
 def autoencoder(latent_dim: int, steps: int, about: str, variational: bool = True) -> Experiment:

@@ -89,7 +89,5 @@ def posterior(
     (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule(s), schedule(t)
     a = alpha_t / alpha_s
     var = sigma_t**2 - a**2 * sigma_s**2
-    mean = (
-        expand(a * sigma_s**2 / sigma_t**2, x) * x + expand(alpha_s * var / sigma_t**2, x) * x0
-    )
+    mean = expand(a * sigma_s**2 / sigma_t**2, x) * x + expand(alpha_s * var / sigma_t**2, x) * x0
     return mean, sigma_s**2 * var / sigma_t**2

@@ -54,7 +54,9 @@ class LatentAutoencoder(nn.Module):
         """
         z = self.encode(x)
         y = self.decode(z + self.noise * torch.randn_like(z)).float()
-        edges = (y - x).diff(dim=-1).abs().mean((1, 2, 3)) + (y - x).diff(dim=-2).abs().mean((1, 2, 3))
+        edges = (y - x).diff(dim=-1).abs().mean((1, 2, 3)) + (y - x).diff(dim=-2).abs().mean(
+            (1, 2, 3)
+        )
         return {
             "l1": (y - x).abs().mean((1, 2, 3)),
             "l2": 2 * ((y - x) ** 2).mean((1, 2, 3)),

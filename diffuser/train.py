@@ -157,8 +157,10 @@ class Trainer:
     def averaged(self) -> nn.Module:
         """The model with the averaged weights, in fp32, for pictures and for `weights/`."""
         model = self.experiment.model().to(self.device).eval()
-        state = {k: v.to(torch.float32) if v.is_floating_point() else v
-                 for k, v in self.model.state_dict().items()}
+        state = {
+            k: v.to(torch.float32) if v.is_floating_point() else v
+            for k, v in self.model.state_dict().items()
+        }
         model.load_state_dict(state)
         ours = (p for p in model.parameters() if p.requires_grad)
         for p, value in zip(ours, self.average, strict=True):

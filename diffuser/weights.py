@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from diffuser.device import default_device
-from diffuser.experiments import EXPERIMENTS, Experiment
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+from diffuser.experiments import EXPERIMENTS, WEIGHTS, Experiment
 
 
 def names() -> list[str]:

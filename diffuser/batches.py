@@ -1,0 +1,96 @@
+"""Training batches: pure functions of the step, so that a resumed run sees what it would have."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffuser.data import digits, emoji
+
+Batches = Callable[[int, int, torch.Generator], tuple[Tensor, ...]]
+"""(step, size, generator) -> the tensors that the model's loss takes."""
+
+
+def epochs(n: int, step: int, size: int, seed: int) -> Tensor:
+    """Indices of batch `step` when n examples are shuffled anew each epoch: (size,)."""
+    per_epoch = max(1, n // size)
+    order = _order(n, seed + step // per_epoch)
+    start = (step % per_epoch) * size
+    return order[start : start + size]
+
+
+_orders: dict[tuple[int, int], Tensor] = {}
+
+
+def _order(n: int, seed: int) -> Tensor:
+    if (n, seed) not in _orders:
+        _orders.clear()
+        _orders[n, seed] = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return _orders[n, seed]
+
+
+def shift(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
+    """Each picture (B, C, H, W) moved by up to `reach` pixels either way; zeros come in."""
+    side = x.shape[-1]
+    padded = nn.functional.pad(x, (reach,) * 4)
+    down, right = torch.randint(0, 2 * reach + 1, (2, len(x), 1), generator=generator)
+    rows = (down + torch.arange(side)).view(-1, 1, side, 1)
+    columns = (right + torch.arange(side)).view(-1, 1, 1, side)
+    batch = torch.arange(len(x)).view(-1, 1, 1, 1)
+    channels = torch.arange(x.shape[1]).view(1, -1, 1, 1)
+    return padded[batch, channels, rows, columns]
+
+
+def warp(x: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Each picture turned, scaled, sheared and moved a little, at random; zeros come in."""
+    n = len(x)
+    bend = (torch.rand(n, 2, 2, generator=generator) - 0.5) * 0.35 * strength
+    move = (torch.rand(n, 2, 1, generator=generator) - 0.5) * 0.25 * strength
+    theta = torch.cat([torch.eye(2) + bend, move], dim=2)
+    grid = nn.functional.affine_grid(theta, list(x.shape), align_corners=False)
+    return nn.functional.grid_sample(x, grid, align_corners=False)
+
+
+def digit_batches(
+    labels: bool = False, signed: bool = False, reach: int = 0, warped: bool = False
+) -> Batches:
+    """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1]."""
+    pictures, classes = (torch.from_numpy(a) for a in digits("train"))
+
+    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        index = epochs(len(pictures), step, size, seed=0)
+        x = pictures[index, None].float() / 255
+        if warped:
+            x = warp(x, generator)
+        if reach:
+            x = shift(x, reach, generator)
+        x = 2 * x - 1 if signed else x
+        return (x, classes[index]) if labels else (x,)
+
+    return batch
+
+
+def emoji_pictures(split: tuple[int, ...] = (0,)) -> Tensor:
+    """RGBA pictures of those splits, (N, 64, 64, 4) of bytes."""
+    data = emoji.load()
+    return torch.from_numpy(data.images[np.isin(data.split, split)])
+
+
+def emoji_batches() -> Batches:
+    """Training emoji (B, 3, 64, 64) in [-1, 1]: on white or a colour, moved, some recoloured."""
+    pictures = emoji_pictures()
+
+    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        rgba = pictures[epochs(len(pictures), step, size, seed=0)].permute(0, 3, 1, 2).float() / 255
+        rgba = shift(rgba, 4, generator)
+        flip = torch.rand(size, 1, 1, 1, generator=generator) < 0.5
+        rgba = torch.where(flip, rgba.flip(-1), rgba)
+        colour = torch.rand(size, 3, 1, 1, generator=generator)
+        colour = torch.where(torch.rand(size, 1, 1, 1, generator=generator) < 0.6, 1.0, colour)
+        x = rgba[:, 3:] * rgba[:, :3] + (1 - rgba[:, 3:]) * colour
+        if torch.rand((), generator=generator) < 0.3:
+            x = x[:, torch.randperm(3, generator=generator)]
+        return (2 * x - 1,)
+
+    return batch
