@@ -94,3 +94,58 @@ def emoji_batches() -> Batches:
         return (2 * x - 1,)
 
     return batch
+
+
+VARIANTS = ((False, False), (False, True), (True, False), (True, True))
+"""Of each picture four latents are kept: (on a colour, moved by up to 2 pixels)."""
+SHARES = (0.45, 0.3, 0.15, 0.1)
+
+
+@torch.no_grad()
+def emoji_latents(autoencoder: LatentAutoencoder, digest: str) -> tuple[Tensor, Tensor]:
+    """Latents of all pictures, (P, 4, 4, 16, 16) fp16, and their backgrounds, (P, 4) of indices.
+
+    Kept in the cache under the digest of the autoencoder's weights.
+    """
+    file = cache_dir() / f"emoji-latents-{digest}.pt"
+    if file.exists():
+        return tuple(torch.load(file, weights_only=True))
+    rgba = torch.from_numpy(emoji.load().images).permute(0, 3, 1, 2)
+    colours = torch.tensor([rgb for _, rgb in emoji.BACKGROUNDS]) / 255
+    generator = torch.Generator().manual_seed(0)
+    coloured = torch.tensor([c for c, _ in VARIANTS])
+    ground = torch.randint(1, len(colours), (len(rgba), 4), generator=generator) * coloured
+    latents = torch.empty(len(rgba), 4, 4, 16, 16, dtype=torch.float16)
+    for start in tqdm(range(0, len(rgba), 64), desc="latents"):
+        part = rgba[start : start + 64].float() / 255
+        for v, (_, moved) in enumerate(VARIANTS):
+            x = shift(part, 2, generator) if moved else part
+            colour = colours[ground[start : start + 64, v]][:, :, None, None]
+            x = 2 * (x[:, 3:] * x[:, :3] + (1 - x[:, 3:]) * colour) - 1
+            latents[start : start + 64, v] = autoencoder.encode(x).half()
+    torch.save((latents, ground), file)
+    return latents, ground
+
+
+def caption_batches(vae: Path, text: Path) -> Batches:
+    """Latents (B, 4, 16, 16) with captions as ids and mask (B, L); one in ten without words."""
+    weights = vae / "vae" / "diffusion_pytorch_model.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    latents, ground = emoji_latents(LatentAutoencoder.from_pretrained(vae), digest)
+    tokenizer = AutoTokenizer.from_pretrained(text / "tokenizer", local_files_only=True)
+    pictures = emoji.load()
+    train = torch.from_numpy(np.flatnonzero(pictures.split == emoji.TRAIN))
+    names = [name for name, _ in emoji.BACKGROUNDS]
+
+    def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        index = train[epochs(len(train), step, size, seed=0)]
+        variant = torch.multinomial(torch.tensor(SHARES), size, True, generator=generator)
+        rng = np.random.default_rng(generator.initial_seed())
+        words = [
+            "" if rng.random() < 0.1 else pictures.caption(rng, int(i), names[ground[i, v]])
+            for i, v in zip(index, variant, strict=True)
+        ]
+        tokens = tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
+        return latents[index, variant].float(), tokens.input_ids, tokens.attention_mask
+
+    return batch

@@ -10,13 +10,16 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from diffuser.autoencoders import AutoEncoder
-from diffuser.batches import Batches, digit_batches, emoji_batches
+from diffuser.batches import Batches, caption_batches, digit_batches, emoji_batches
 from diffuser.diffusion import Diffusion
 from diffuser.judges import Judge
 from diffuser.latents import LatentAutoencoder
-from diffuser.sheets import class_sheet, prior_sheet, reconstruction_sheet
+from diffuser.sheets import class_sheet, prior_sheet, prompt_sheet, reconstruction_sheet
+from diffuser.text_to_image import TextToImage
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+PARTS = (WEIGHTS / "text-to-image-vae", WEIGHTS / "text-to-image-text")
+"""Where the autoencoder and the text encoder lie while the denoiser has no weights yet."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,20 @@ EXPERIMENTS: dict[str, Experiment] = {
         optimizer="muon",
         pure_bf16=True,
         sheet=class_sheet,
+    ),
+    "text-to-image": Experiment(
+        about="latent diffusion of emoji from captions",
+        model=partial(TextToImage.untrained, *PARTS),
+        open=TextToImage.from_pretrained,
+        data=partial(caption_batches, *PARTS),
+        steps=3000,
+        batch=64,
+        rate=1e-3,
+        decay=0.4,
+        optimizer="muon",
+        ema=0.998,
+        pure_bf16=True,
+        sheet=prompt_sheet,
     ),
     "text-to-image-vae": Experiment(
         about="autoencoder of emoji, 64 x 64 to 16 x 16 x 4",
