@@ -44,7 +44,7 @@ def article(words: str) -> str:
     """The words with "a" or "an" before them; as they are where that reads as plural or mass."""
     if PLURAL.search(words):
         return words
-    return ("an " if words[0] in "aeio" else "a ") + words
+    return ("an " if re.match(r"[aeio]|u(?!ni|k|s)", words) else "a ") + words
 
 
 def usable_tags(tags: Iterable[str], hidden: set[str]) -> tuple[str, ...]:
@@ -68,8 +68,9 @@ def caption(
 ) -> str:
     """One caption at random, in lower case.
 
-    40 % name and style, 25 % name only, 15 % 2-4 tags and style, 8 % one synonym and style, 9 % colour
-    word, name and style, 3 % style only; name and style where the picture has no such words. A background that is not white is always said.
+    40 % name and style, 25 % name only, 15 % 2-4 tags and style, 8 % one synonym and style, 9 %
+    colour word, name and style, 3 % style only; name and style where there are no such words. A
+    background that is not white is always said, a white one now and then.
     """
     words, kind = STYLE_WORDS[style], rng.random()
     told = COLOURS & set(re.split(r"\W+", name))

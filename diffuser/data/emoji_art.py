@@ -12,7 +12,7 @@ from .emoji_join import SIZE, STYLES, sources
 from .fetch import DataError, Progress, make_cache_dir, save_arrays
 
 SAME_RMS = 2.0  # of 255, between two pictures reduced to 16 x 16: closer ones are one drawing
-HUE_ENDS = [15, 42, 68, 165, 195, 255, 290, 345]  # degrees
+HUE_ENDS = [15, 38, 68, 160, 192, 252, 305, 345]  # degrees
 HUES = ["red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink", "red"]
 
 
@@ -97,7 +97,7 @@ def colour_word(rgba: np.ndarray) -> str:
         value == r, (g - b) / safe % 6, np.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4)
     )
     hue *= 60
-    grey = (saturation < 0.15) | (value < 0.2) | (chroma < 0.08)
+    grey = (saturation < 0.22) | (value < 0.2) | (chroma < 0.08)
     count = {
         "white": (grey & (value > 0.9)).sum(),
         "grey": (grey & (value <= 0.9) & (value >= 0.4)).sum(),
@@ -111,10 +111,14 @@ def colour_word(rgba: np.ndarray) -> str:
         return ""
     words = np.array(HUES)[np.searchsorted(HUE_ENDS, hue, side="right")]
     reddish = (words == "red") | (words == "pink")
-    words[reddish & (saturation < 0.6) & (value > 0.75)] = "pink"
-    words[((words == "orange") | (words == "red")) & (value < 0.72) & (saturation < 0.8)] = "brown"
+    words[reddish & (saturation < 0.62) & (value > 0.85)] = "pink"
+    words[(words == "red") & (value < 0.55)] = "brown"
+    words[((words == "red") | (words == "orange")) & (value < 0.78) & (saturation < 0.8)] = "brown"
     words[(words == "orange") & (value < 0.6)] = "brown"
-    words[(words == "yellow") & (value < 0.6)] = ""  # olive, khaki: no ordinary word
+    # Skin, olive and slate have no ordinary word.
+    words[(words == "orange") & (saturation < 0.5)] = ""
+    words[(words == "yellow") & ((value < 0.6) | (saturation < 0.3))] = ""
+    words[np.isin(words, ["turquoise", "blue", "purple"]) & (saturation < 0.38)] = ""
     found, number = np.unique(words, return_counts=True)
     best = number.argmax()
     return str(found[best]) if number[best] > 0.7 * len(words) else ""
