@@ -48,8 +48,12 @@ def article(words: str) -> str:
 
 
 def usable_tags(tags: Iterable[str], hidden: set[str]) -> tuple[str, ...]:
-    """Tags that may be said in training: none that holds a hidden phrase as whole words."""
-    return tuple(tag for tag in tags if not any(holds(tag, phrase) for phrase in hidden))
+    """Tags that are words and may be said in training: none holds a hidden phrase."""
+    return tuple(
+        tag
+        for tag in tags
+        if re.search("[a-z]{2}", tag) and not any(holds(tag, phrase) for phrase in hidden)
+    )
 
 
 def holds(text: str, phrase: str) -> bool:

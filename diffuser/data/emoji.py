@@ -21,8 +21,8 @@ TRAIN, HELD_OUT_PAIR, HELD_OUT_CONCEPT = 0, 1, 2
 class Concept:
     """One thing with a name, such as "red apple"; hexcode: its Unicode codepoints.
 
-    tags: words that go with it. synonyms: those tags that at most 4 concepts share, so that one
-    alone tells what is shown.
+    tags: words that go with it. synonyms: those that at most 4 concepts share and that name no
+    other concept, so that one alone tells what is shown.
     """
 
     name: str
@@ -84,8 +84,9 @@ def load() -> Emoji:
     }
     tags = [captions.usable_tags(e["tags"], hidden) for e in entries]
     shared = Counter(tag for some in tags for tag in some)
+    vague = {tag for tag, count in shared.items() if count > 4} | {e["name"] for e in entries}
     concepts = [
-        Concept(e["name"], some, e["group"], e["hexcode"], tuple(t for t in some if shared[t] <= 4))
+        Concept(e["name"], some, e["group"], e["hexcode"], tuple(t for t in some if t not in vague))
         for e, some in zip(entries, tags, strict=True)
     ]
     number = {c.hexcode: i for i, c in enumerate(concepts)}
