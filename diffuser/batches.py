@@ -1,12 +1,17 @@
 """Training batches: pure functions of the step, so that a resumed run sees what it would have."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import AutoTokenizer
 
-from diffuser.data import digits, emoji
+from diffuser.data import cache_dir, digits, emoji
+from diffuser.latents import LatentAutoencoder
 
 Batches = Callable[[int, int, torch.Generator], tuple[Tensor, ...]]
 """(step, size, generator) -> the tensors that the model's loss takes."""

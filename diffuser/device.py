@@ -18,7 +18,7 @@ def default_device() -> torch.device:
 
 @cache
 def _cpu_multiplies_bf16() -> bool:
-    """True where the processor has bf16 products (AMX or AVX-512 BF16); elsewhere fp32 is faster."""
+    """Whether the processor has bf16 products (AMX or AVX-512 BF16); elsewhere fp32 is faster."""
     info = Path("/proc/cpuinfo")
     flags = info.read_text().split() if info.exists() else []
     return "amx_bf16" in flags or "avx512_bf16" in flags

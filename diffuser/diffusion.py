@@ -1,4 +1,4 @@
-"""Diffusion models on pixels: a network, a schedule, and which of the four spellings it predicts."""
+"""Diffusion models on pixels: a network, a schedule, and the spelling that it predicts."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -123,7 +123,7 @@ def scaled_linear_betas(steps: int = 1000) -> Tensor:
 
 
 def zero_terminal(betas: Tensor) -> Tensor:
-    """Betas shifted and scaled so that the last alpha-bar is exactly 0 (Lin et al. 2023, alg. 1)."""
+    """Betas rescaled so that the last alpha-bar is exactly 0 (Lin et al. 2023, alg. 1)."""
     alpha = (1 - betas.double()).cumprod(0).sqrt()
     alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
     alpha_bar = alpha**2
