@@ -54,7 +54,10 @@ def train(args: argparse.Namespace) -> None:
                 save_sheet(experiment.sheet(trainer.averaged()), folder / f"{record.step:07}.png")
                 drawn = time.monotonic()
     if main:
-        print(save_weights(args.name, trainer.averaged(), trainer.seconds))
+        model = trainer.averaged()
+        if experiment.finish:
+            experiment.finish(model)
+        print(save_weights(args.name, model, trainer.seconds))
 
 
 def main() -> None:

@@ -101,6 +101,15 @@ def emoji_batches() -> Batches:
     return batch
 
 
+@torch.no_grad()
+def normalise_latents(autoencoder: LatentAutoencoder) -> None:
+    """Gives the latents of training emoji mean 0 and deviation 1 in each channel."""
+    rgba = emoji_pictures()[::6].permute(0, 3, 1, 2).float() / 255
+    x = 2 * (rgba[:, 3:] * rgba[:, :3] + 1 - rgba[:, 3:]) - 1
+    z = torch.cat([autoencoder.encode(part) for part in x.split(64)]).float()
+    autoencoder.normalise(z.mean((0, 2, 3)), z.std((0, 2, 3)))
+
+
 VARIANTS = ((False, False), (False, True), (True, False), (True, True))
 """Of each picture four latents are kept: (on a colour, moved by up to 2 pixels)."""
 SHARES = (0.45, 0.3, 0.15, 0.1)

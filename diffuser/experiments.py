@@ -10,7 +10,13 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from diffuser.autoencoders import AutoEncoder
-from diffuser.batches import Batches, caption_batches, digit_batches, emoji_batches
+from diffuser.batches import (
+    Batches,
+    caption_batches,
+    digit_batches,
+    emoji_batches,
+    normalise_latents,
+)
 from diffuser.diffusion import Diffusion
 from diffuser.judges import Judge
 from diffuser.latents import LatentAutoencoder
@@ -47,6 +53,8 @@ class Experiment:
     """Loss terms that come in linearly, and over how many steps."""
     pure_bf16: bool = False
     """Compute in bf16 weights, where the processor gains by it, instead of casting each product."""
+    finish: Callable[[nn.Module], None] | None = None
+    """What is done to the averaged model, once, before it ships."""
     sheet: Callable[[nn.Module], Tensor] | None = None
     """Pictures (N, C, H, W) in [0, 1] to judge the run by: the same ones every time."""
     seed: int = 0
@@ -124,6 +132,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         optimizer="muon",
         ema=0.995,
         pure_bf16=True,
+        finish=normalise_latents,
         sheet=reconstruction_sheet,
     ),
     "judge-digits": Experiment(

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -179,8 +179,10 @@ class TextToImage(nn.Module):
         pixels = (self.decode(last.x)[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         return Image.fromarray(pixels)
 
-    def pipeline(self) -> StableDiffusionPipeline:
-        """The same parts as a stock pipeline."""
+    def pipeline(self) -> DiffusionPipeline:
+        """The same parts as a stock `StableDiffusionPipeline`."""
+        from diffusers import StableDiffusionPipeline  # slow to import, and seldom wanted
+
         return StableDiffusionPipeline(
             vae=self.vae.vae,
             text_encoder=self.text_encoder,
