@@ -91,15 +91,15 @@ def digit_unet() -> UNet2DModel:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "ae-2d": autoencoder(2, 6000, "plain autoencoder, 2-D code", variational=False),
+    "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
     "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent"),
-    "vae-20d": autoencoder(20, 12000, "variational autoencoder, 20-D latent"),
+    "vae-20d": autoencoder(20, 9000, "variational autoencoder, 20-D latent"),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
         model=lambda: Diffusion(digit_unet(), "linear", "v"),
         open=Diffusion.from_pretrained,
         data=partial(digit_batches, labels=True, signed=True),
-        steps=2400,
+        steps=1400,
         batch=128,
         decay=0.5,
         optimizer="muon",
@@ -140,7 +140,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         model=Judge,
         open=Judge.from_pretrained,
         data=partial(digit_batches, labels=True, signed=True, warped=True),
-        steps=3500,
+        steps=2500,
         batch=192,
         optimizer="muon",
     ),
