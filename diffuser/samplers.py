@@ -81,19 +81,24 @@ def heun(
 ) -> Iterator[Step]:
     """Heun's second-order method on the probability-flow ODE (Karras et al. 2022, alg. 1).
 
-    In the coordinate y = x / alpha, rho = sigma / alpha the ODE is dy / drho = eps. A step that
-    starts at pure noise (rho infinite) or ends at clean data (no eps there) is Euler's, which is
-    DDIM's. Two network evaluations for each other step.
+    The ODE is d(x / alpha) / d(sigma / alpha) = eps, and as well d(x / sigma) / d(alpha / sigma)
+    = x0. The first has no bounded coordinate at pure noise, the second none at clean data; so a
+    step takes the second where there is more noise than data, else the first. A step that ends
+    at clean data is Euler's, which is DDIM's. Two network evaluations for each other step.
     """
     for t, s in zip(times[:-1], times[1:], strict=True):
         x0, eps = denoise(x, t)
         yield Step(t, x, x0, eps)
         (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule(s), schedule(t)
         euler = alpha_s * x0 + sigma_s * eps
-        if alpha_t == 0 or sigma_s == 0:
+        if sigma_s == 0:
             x = euler
+            continue
+        x0_s, eps_s = denoise(euler, s)
+        if alpha_s * alpha_t < sigma_s * sigma_t:
+            scale = sigma_s / sigma_t
+            x = scale * x + (alpha_s - scale * alpha_t) * (x0 + x0_s) / 2
         else:
-            _, eps_s = denoise(euler, s)
             scale = alpha_s / alpha_t
             x = scale * x + (sigma_s - scale * sigma_t) * (eps + eps_s) / 2
     yield Step(times[-1], x, x0, eps)
