@@ -88,9 +88,9 @@ class Table:
     """A discrete DDPM schedule of T steps as a function of continuous time.
 
     Step i of T is t = (i + 1) / T and t = 0 is clean data (alpha-bar = 1). Between steps
-    log alpha-bar is interpolated linearly; so a table has no derivative at its knots. Where
-    alpha-bar ends at exactly 0 (zero-terminal SNR) it is alpha that is interpolated in the last
-    interval, where the logarithm does not exist.
+    log alpha-bar is interpolated linearly; at a step, where the slope jumps, its derivative is
+    that of the interval after it. Where alpha-bar ends at exactly 0 (zero-terminal SNR) it is
+    alpha that is interpolated in the last interval, where the logarithm does not exist.
     """
 
     def __init__(self, betas: Tensor):
@@ -101,9 +101,10 @@ class Table:
         exact = torch.float32 if t.device.type == "mps" else torch.float64
         table = self.alpha_bar.to(t.device, exact)
         position = t.to(table.dtype) * (len(table) - 1)
-        # a time such as 0.29 * 1000 may land an ulp beside its knot: snap it
+        # a time such as 0.29 * 1000 may land an ulp beside its knot: snap its value, not its slope
         nearest = position.round()
-        position = torch.where((position - nearest).abs() < 1e-4, nearest, position)
+        snapped = torch.where((position - nearest).abs() < 1e-4, nearest, position).detach()
+        position = snapped + (position - position.detach())
         low = position.floor().long().clamp(0, len(table) - 2)
         part = position - low
         first, second = table[low], table[low + 1]
