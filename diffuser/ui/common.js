@@ -81,3 +81,11 @@ function asker(call, onAnswer, onTrouble) {
   }
   return args => { waiting = args; go(); };
 }
+
+// Work begins when its place on the page comes near.
+function whenSeen(begin) {
+  const watcher = new IntersectionObserver(found => {
+    if (found.some(f => f.isIntersecting)) { watcher.disconnect(); begin(); }
+  }, { rootMargin: '300px' });
+  watcher.observe(element);
+}

@@ -70,9 +70,11 @@ class LivePicture(gr.HTML):
             tell(component, self.elem_id, argument)
 
 
-def tell(component: gr.components.Component, to: str, argument: str) -> None:
-    """Each change of a gradio input becomes a message {argument: value} to component `to`."""
-    js = f"(value) => {{ {message(to, f'{{{json.dumps(argument)}: value}}')} }}"
+def tell(
+    component: gr.components.Component, to: str, argument: str, also: dict | None = None
+) -> None:
+    """Each change of a gradio input becomes a message {**also, argument: value} to `to`."""
+    js = f"(value) => {{ {message(to, f'{{...{json.dumps(also or {})}, {argument}: value}}')} }}"
     # `change` also hears the reset button of a slider and pasted text, which `input` does not.
     component.change(None, component, None, js=js, queue=False, api_visibility="private")
 
@@ -95,8 +97,9 @@ class LatentPad(gr.HTML):
     `map_of(args)` returns {"points": [[x, y, class], ...], "centre": [x, y], "half": width / 2}
     and, where wanted, "z": where the point begins. Then, and with each drag (mouse, touch, arrow
     keys, Shift for small steps), {**args, "z": [x, y]} goes to `target`. A message
-    {"ellipse": {"mean", "std"}} shows a posterior, and dragging then sends {"eps": [..]};
-    {"z": [..]} moves the point silently; any other key changes `args` and reads the map again.
+    {"ellipse": {"mean", "std"}} shows a posterior, and dragging then sends {"eps": [..]}, which
+    begins at (0.8, 0.6); {"close": true} looks at the ellipse from close by; {"z": [..]} moves the
+    point silently; any other key changes `args` and reads the map again.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class LatentPad(gr.HTML):
         target: str,
         args: dict,
         start: tuple[float, float] = (0.0, 0.0),
+        close: bool = False,
     ) -> None:
         served = lanes.live(map_of)
         served.__name__ = "map"
@@ -122,6 +126,7 @@ class LatentPad(gr.HTML):
             target=target,
             args=args,
             start=list(start),
+            close=close,
         )
 
     def follow(self, **inputs: gr.components.Component) -> None:

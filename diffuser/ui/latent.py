@@ -1,69 +1,13 @@
 """Tab *Latent space*: where an autoencoder puts digits, and what it draws between them."""
 
-from functools import cache
-
 import gradio as gr
 import numpy as np
 import torch
-from torch import Tensor
 
-from diffuser.ui import gate, show
+from diffuser.likelihood import kl_to_standard_normal
+from diffuser.ui import gate, lanes, latent_path, latent_posterior, latent_vector, show
+from diffuser.ui.coder import DIMENSIONS, LIMITS, MODELS, PLANES, codes, decode, encode, latent_map
 from diffuser.ui.components import LatentPad, LivePicture
-
-PLANES = ("vae-2d", "ae-2d")
-MODELS = (*PLANES, "vae-20d")
-LIMITS = {"ae-2d": 1000.0, "vae-2d": 6.0, "vae-20d": 6.0}  # a plain autoencoder has no fixed scale
-
-
-@cache
-def digits() -> tuple[Tensor, Tensor]:
-    """The 500 shipped test digits: pictures (500, 1, 28, 28) in [0, 1] and classes (500,)."""
-    from diffuser.data import shipped_digits
-
-    images, classes = shipped_digits("test")
-    return torch.from_numpy(images)[:, None].float() / 255, torch.from_numpy(classes).long()
-
-
-@torch.no_grad()
-def encode(model: str, x: Tensor, trained: bool = True) -> tuple[Tensor, Tensor | None]:
-    """Pictures (B, 1, 28, 28) in [0, 1] -> mean and log-variance, each (B, d), on the CPU."""
-    import diffuser
-
-    net = diffuser.load(model, trained=trained)
-    mean, log_var = net.encode(x.to(net.device))
-    return mean.float().cpu(), None if log_var is None else log_var.float().cpu()
-
-
-@torch.no_grad()
-def decode(model: str, z: Tensor, trained: bool = True) -> Tensor:
-    """Latents (B, d) -> pictures (B, 1, 28, 28) in [0, 1], on the CPU."""
-    import diffuser
-
-    net = diffuser.load(model, trained=trained)
-    return net.decode(z.to(net.device)).float().cpu()
-
-
-@cache
-def codes(model: str, trained: bool = True) -> Tensor:
-    """Means of the 500 test digits, (500, d)."""
-    return encode(model, digits()[0], trained)[0]
-
-
-def latent_map(args: dict) -> dict:
-    """The encoded test digits of a two-dimensional model, for `LatentPad`."""
-    model = gate.choice("model", args.get("model"), PLANES)
-    trained = gate.flag("trained", args.get("trained", True))
-    means, classes = codes(model, trained), digits()[1]
-    centre = torch.zeros(2)
-    if model == "ae-2d" or not trained:  # nothing ties these to the origin
-        centre = means.median(0).values
-    half = max(1.05 * (means - centre).abs().quantile(0.995).item(), 1e-3)
-    if model == "vae-2d" and trained:
-        half = max(half, 3.0)
-    home = means[int((classes == 3).nonzero()[0])]
-    rows = zip(means.tolist(), classes, strict=True)
-    points = [[round(x, 4), round(y, 4), int(c)] for (x, y), c in rows]
-    return {"points": points, "centre": centre.tolist(), "half": half, "z": home.tolist()}
 
 
 def at_point(args: dict) -> dict:
@@ -90,10 +34,10 @@ def manifold(model: str, trained: bool, side: int = 15) -> tuple[np.ndarray, flo
         across = up = torch.distributions.Normal(0.0, 1.0).icdf(levels)
     z = torch.stack([across.repeat(side), up.flip(0).repeat_interleave(side)], dim=1)
     x = decode(model, z, trained)
-    low, high = x.min().item(), x.max().item()
+    low, high = x.min().item(), max(x.max().item(), x.min().item() + 1e-6)
     if high - low > 0.5:
         low, high = 0.0, 1.0
-    return show.grid(show.pictures(x, low, max(high, low + 1e-6)), side), 1 / (high - low + 1e-6)
+    return show.grid(show.pictures(x, low, high), side), 1 / (high - low)
 
 
 def manifolds(args: dict) -> dict:
@@ -106,6 +50,34 @@ def manifolds(args: dict) -> dict:
         if stretch > 1.5:
             notes.append(f"{name}: contrast stretched {stretch:.0f} times.")
     return {"frames": frames, "note": " ".join(notes)}
+
+
+def api_decode(z: list[float], model: str = "vae-2d") -> dict:
+    """One latent -> its picture: {"png": base64, "pixels": 28 rows of numbers from 0 to 1}.
+
+    z: 2 numbers for "vae-2d" and "ae-2d", 20 for "vae-20d"; each from -6 to 6 (ae-2d: +-1000).
+    """
+    model = gate.choice("model", model, MODELS)
+    clean = gate.vector("z", z, DIMENSIONS[model], LIMITS[model])
+    x = decode(model, torch.tensor([clean]))
+    png = show.base64_of(show.png(show.pictures(x)[0]))
+    return {"png": png, "pixels": [[round(v, 4) for v in row] for row in x[0, 0].tolist()]}
+
+
+def api_encode(picture: str, model: str = "vae-2d") -> dict:
+    """A picture of a digit -> {"mean", "log_var", "kl", "png"}.
+
+    picture: base64 of a PNG, JPEG or WEBP file. It is cut out and centred as in MNIST; "png" is
+    what the network saw. "kl" is in nats per dimension; a plain autoencoder has no "log_var", "kl".
+    """
+    model = gate.choice("model", model, MODELS)
+    ink = show.ink(gate.picture(gate.decoded(picture)))
+    mean, log_var = encode(model, torch.from_numpy(ink.copy())[None, None, ..., 0].float() / 255)
+    found = {"mean": mean[0].tolist(), "png": show.base64_of(show.png(ink))}
+    if log_var is not None:
+        found["log_var"] = log_var[0].tolist()
+        found["kl"] = kl_to_standard_normal(mean, log_var)[0].tolist()
+    return found
 
 
 MODEL_CHOICES = [("VAE", "vae-2d"), ("Autoencoder", "ae-2d")]
@@ -139,3 +111,9 @@ def build() -> None:
         "the same network draws figures that change smoothly and mean nothing. **Trained**, they "
         "change as smoothly and are digits: continuity comes with the network, meaning is learned."
     )
+    latent_posterior.build()
+    latent_vector.build()
+    latent_path.build()
+    gr.api(lanes.checked(api_decode), api_name="decode", queue=False)
+    gr.api(lanes.checked(api_encode), api_name="encode", queue=False)
+    gr.api(lanes.checked(latent_path.api_interpolate), api_name="interpolate", queue=False)

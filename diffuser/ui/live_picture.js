@@ -18,4 +18,4 @@ const ask = asker(args => server.draw(args), (answer, sentArgs) => {
   document.dispatchEvent(new CustomEvent('diffuser:answer', { detail: { from: props.name, args: sentArgs, answer } }));
 }, () => { note.textContent = 'The connection is interrupted; trying again.'; });
 hear(props.name, more => { args = { ...args, ...more }; ask(args); });
-if (props.at_once) ask(args);
+if (props.at_once) whenSeen(() => ask(args));

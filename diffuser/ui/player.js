@@ -55,4 +55,4 @@ element.addEventListener('keydown', event => {
 hear(props.name, message => { if (message.i !== undefined) go(message.i); });
 watch('value', receive);
 receive();
-if (!steps.length) trigger('start');
+if (!steps.length) whenSeen(() => trigger('start'));
