@@ -15,12 +15,15 @@ from diffuser.batches import (
     caption_batches,
     digit_batches,
     emoji_batches,
+    judged_emoji_batches,
     normalise_latents,
 )
 from diffuser.diffusion import Diffusion
 from diffuser.judges import Judge
 from diffuser.latents import LatentAutoencoder
+from diffuser.lessons import sentence_batches
 from diffuser.sheets import class_sheet, prior_sheet, prompt_sheet, reconstruction_sheet
+from diffuser.text_encoder import Distillation
 from diffuser.text_to_image import TextToImage
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -135,6 +138,18 @@ EXPERIMENTS: dict[str, Experiment] = {
         finish=normalise_latents,
         sheet=reconstruction_sheet,
     ),
+    "text-to-image-text": Experiment(
+        about="text encoder of prompts, distilled from all-MiniLM-L6-v2",
+        model=Distillation.from_teacher,
+        open=Distillation.from_pretrained,
+        data=sentence_batches,
+        steps=1200,
+        batch=128,
+        rate=7e-4,
+        rise=100,
+        ema=0.99,
+        pure_bf16=True,
+    ),
     "judge-digits": Experiment(
         about="classifier of digits, the judge of generated ones",
         model=Judge,
@@ -143,5 +158,15 @@ EXPERIMENTS: dict[str, Experiment] = {
         steps=2500,
         batch=192,
         optimizer="muon",
+    ),
+    "judge-emoji": Experiment(
+        about="classifier of emoji, the judge of pictures drawn from words",
+        model=partial(Judge, 3, 1161, widths=(64, 128, 256), stem=32),
+        open=Judge.from_pretrained,
+        data=judged_emoji_batches,
+        steps=1200,
+        batch=128,
+        optimizer="muon",
+        pure_bf16=True,
     ),
 }

@@ -20,15 +20,16 @@ class Judge(ModelMixin, ConfigMixin):
         widths: tuple[int, ...] = (32, 64, 128),
         dropout: float = 0.3,
         smoothing: float = 0.1,
+        stem: int = 0,
     ):
         super().__init__()
-        self.features = ConvFeatures(channels, tuple(widths), dropout)
+        self.features = ConvFeatures(channels, tuple(widths), dropout, stem)
         self.classify = nn.Linear(widths[-1], classes)
         self.smoothing = smoothing
 
     def logits(self, x: Tensor) -> Tensor:
         """Class logits, (B, classes)."""
-        return self.classify(self.features(x))
+        return self.classify(self.features(x.to(self.dtype)))
 
     def forward(self, x: Tensor, label: Tensor) -> dict[str, Tensor]:
         """Cross-entropy with smoothed labels, nats, (B,)."""

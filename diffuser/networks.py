@@ -55,13 +55,16 @@ class ConvBlock(nn.Module):
 class ConvFeatures(nn.Module):
     """A picture as one vector: residual stages, each halving the side, then the mean over places.
 
-    (B, channels, H, W) -> (B, widths[-1]). Both judges stand on it.
+    (B, channels, H, W) -> (B, widths[-1]). Both judges stand on it. A stem, for larger pictures,
+    is a wide convolution of that many channels that, with its pool, takes a quarter of the side.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], dropout: float = 0.0):
+    def __init__(self, channels: int, widths: tuple[int, ...], dropout: float = 0.0, stem: int = 0):
         super().__init__()
         stages: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, padding=1), nn.SiLU()]
-        for inputs, outputs in zip((widths[0], *widths), widths, strict=False):
+        if stem:
+            stages = [nn.Conv2d(channels, stem, 6, 2, 2), nn.SiLU(), nn.MaxPool2d(2)]
+        for inputs, outputs in zip((stem or widths[0], *widths), widths, strict=False):
             stages += [ConvBlock(inputs, outputs), nn.MaxPool2d(2)]
         self.stages = nn.Sequential(*stages[:-1])
         self.dropout = nn.Dropout(dropout)
