@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer
 
 from diffuser.data import cache_dir, digits, emoji
+from diffuser.device import fast_dtype
 from diffuser.latents import LatentAutoencoder
 
 Batches = Callable[[int, int, torch.Generator], tuple[Tensor, ...]]
@@ -162,6 +163,7 @@ def emoji_latents(autoencoder: LatentAutoencoder, digest: str) -> tuple[Tensor, 
     if file.exists():
         return tuple(torch.load(file, weights_only=True))
     rgba = torch.from_numpy(emoji.load().images).permute(0, 3, 1, 2)
+    autoencoder.to(fast_dtype(torch.device("cpu")))
     colours = torch.tensor([rgb for _, rgb in emoji.BACKGROUNDS]) / 255
     generator = torch.Generator().manual_seed(0)
     coloured = torch.tensor([c for c, _ in VARIANTS])
