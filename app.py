@@ -1,6 +1,7 @@
 """The laboratory in the browser: the tabs put together. Run `python app.py`."""
 
 import os
+import threading
 
 # A laboratory works alone: nothing is reported or fetched behind the visitor's back.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -8,7 +9,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 
-from diffuser.ui import lanes, latent, theme
+from diffuser.ui import coder, lanes, latent, theme
 
 WELCOME = """# Diffuser
 From the autoencoder to pictures made from words, one idea after another, each one to be touched.
@@ -28,4 +29,6 @@ with gr.Blocks(title="Diffuser", analytics_enabled=False, delete_cache=(3600, 36
 demo.queue(**lanes.QUEUE)
 
 if __name__ == "__main__":
+    # The page is there at once; the first network is read meanwhile, before a visitor asks.
+    threading.Thread(target=coder.codes, args=("vae-2d",), daemon=True).start()
     demo.launch(**theme.LAUNCH)

@@ -31,7 +31,7 @@ HEAVY = {"concurrency_id": "heavy", "concurrency_limit": 1}
 LIGHT = {"queue": False, "show_progress": "hidden"}
 QUEUE = {"max_size": 24, "default_concurrency_limit": 1}
 _light_slots = threading.BoundedSemaphore(2)  # more would only make every picture later
-LIGHT_WAIT = 10.0  # seconds
+LIGHT_WAIT = 60.0  # seconds; the first picture also waits for the libraries to be imported
 
 
 class TooLate(RuntimeError):

@@ -1,0 +1,152 @@
+"""The latent tab in a real browser: what is dragged is what is shown."""
+
+import base64
+
+import pytest
+import torch
+
+from diffuser.ui import coder, show
+from diffuser.weights import WEIGHTS
+
+needed = [WEIGHTS / name for name in coder.MODELS]
+pytestmark = pytest.mark.skipif(not all(p.exists() for p in needed), reason="no trained weights")
+
+PIXELS = """name => { const c = document.querySelector('#' + name + ' .frame canvas');
+  return c ? Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)
+    .filter((_, i) => i % 4 === 0) : null; }"""
+
+
+def expected(model: str, z: list[float]) -> list[int]:
+    return show.pictures(coder.decode(model, torch.tensor([z]))).flatten().tolist()
+
+
+def wait_for_pixels(page, name: str, wanted: list[int]) -> None:
+    page.wait_for_function(
+        f"""wanted => {{ const got = ({PIXELS})('{name}');
+        return got && got.length === wanted.length
+          && got.every((v, i) => Math.abs(v - wanted[i]) <= 1); }}""",
+        arg=wanted,
+    )
+
+
+def point(page) -> list[float]:
+    return [float(v) for v in page.locator("#latent-pad .pad").get_attribute("data-z").split(",")]
+
+
+def test_dragging_shows_the_last_position(page) -> None:
+    page.wait_for_selector("#latent-picture .frame canvas")
+    before = page.evaluate(PIXELS, "latent-picture")
+    events = []
+    page.on("request", lambda r: events.append(r.url) if "/queue/" in r.url else None)
+    box = page.locator("#latent-pad .pad").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    for k in range(60):
+        page.mouse.move(box["x"] + 60 + 4 * k, box["y"] + 60 + 3 * k)
+    page.mouse.up()
+    z = point(page)
+    wait_for_pixels(page, "latent-picture", expected("vae-2d", z))
+    assert page.evaluate(PIXELS, "latent-picture") != before
+    assert not [url for url in events if "join" in url], "dragging must not use the queue"
+    assert not page.evaluate("Object.keys(localStorage).some(k => k.includes('history'))")
+
+
+def test_arrow_keys_move_the_point(page) -> None:
+    page.wait_for_selector("#latent-picture .frame canvas")
+    page.locator("#latent-pad .pad").focus()
+    x, y = point(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    right, up = point(page)
+    assert right > x and up > y
+    wait_for_pixels(page, "latent-picture", expected("vae-2d", [right, up]))
+
+
+def test_the_other_network_brings_its_own_map(page) -> None:
+    page.wait_for_selector("#latent-picture .frame canvas")
+    page.get_by_label("Autoencoder", exact=True).check()
+    page.wait_for_timeout(1000)
+    wait_for_pixels(page, "latent-picture", expected("ae-2d", point(page)))
+
+
+def test_eps_moves_z_within_the_ellipse(page) -> None:
+    pad = page.locator("#posterior-pad .pad")
+    pad.scroll_into_view_if_needed()
+    page.wait_for_selector("#posterior-picture .numbers .number")
+    first = page.locator("#posterior-picture .number").first
+    before = first.inner_text()
+    pad.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "t => document.querySelector('#posterior-picture .number').innerText !== t", arg=before
+    )
+    z1 = float(pad.get_attribute("data-z").split(",")[0])
+    page.wait_for_function(
+        "t => document.querySelector('#posterior-picture .number').innerText.includes(t)",
+        arg=f"{z1:.3f}",
+    )
+
+
+def test_a_drawing_is_encoded(page) -> None:
+    paper = page.locator("#posterior-paper canvas")
+    paper.scroll_into_view_if_needed()
+    page.wait_for_selector("#posterior-picture .frame")
+    page.locator("#posterior-paper .clear").click()
+    before = page.locator("#posterior-picture .numbers").inner_text()
+    box = paper.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 40, steps=10)
+    page.mouse.up()
+    page.wait_for_function(
+        "t => document.querySelector('#posterior-picture .numbers').innerText !== t", arg=before
+    )
+    middle = page.evaluate(
+        "() => { const c = document.querySelector('#posterior-paper canvas');"
+        " return c.getContext('2d').getImageData(14, 14, 1, 1).data[0]; }"
+    )
+    assert middle > 200
+
+
+def test_an_upload_that_is_no_picture_gets_a_sentence(page) -> None:
+    page.locator("#posterior-paper").scroll_into_view_if_needed()
+    chooser = page.locator("#posterior-paper input[type=file]")
+    chooser.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"not a picture"})
+    page.get_by_text("not a readable PNG, JPEG or WEBP").wait_for()
+    good = show.png(show.pictures(coder.digits()[0][0])[0], scale=4)
+    chooser.set_input_files({"name": "7.png", "mimeType": "image/png", "buffer": good})
+    page.get_by_text("not a readable PNG, JPEG or WEBP").wait_for(state="hidden")
+
+
+def test_a_pasted_vector_is_drawn_and_a_bad_one_refused(page) -> None:
+    page.locator("#vector-pad").scroll_into_view_if_needed()
+    page.wait_for_selector("#vector-pad .row")
+    field = page.locator("#vector-pad .text")
+    z = [round(0.1 * k - 1, 1) for k in range(20)]
+    field.fill(str(z))
+    field.press("Enter")
+    wait_for_pixels(page, "vector-picture", expected("vae-20d", z))
+    field.fill('[1, "<img src=x onerror=alert(1)>"]')
+    field.press("Enter")
+    page.get_by_text("A vector is [20 numbers from -6 to 6]").wait_for()
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_on_a_phone_nothing_is_wider_than_the_screen(page) -> None:
+    page.wait_for_selector("#latent-picture .frame canvas")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator("#latent-pad .pad").bounding_box()
+    before = point(page)
+    page.touchscreen.tap(box["x"] + 0.8 * box["width"], box["y"] + 0.3 * box["height"])
+    assert point(page) != before
+
+
+def test_the_strips_come_with_a_gif(page) -> None:
+    page.locator("#path-view").scroll_into_view_if_needed()
+    link = page.locator("#path-view .save")
+    link.wait_for()
+    data = link.get_attribute("href").split(",")[1]
+    assert base64.b64decode(data).startswith(b"GIF89a")
