@@ -13,24 +13,27 @@ from diffuser.text_encoder import Distillation, read_teacher, sentence_vectors
 from diffuser.text_to_image import TextToImage
 
 
+def partner_top1(captioned: Tensor, other: Tensor) -> float:
+    """How often row i finds row i of the other as its nearest; vectors of length 1, (N, C)."""
+    found = (captioned @ other.T).argmax(1) == torch.arange(len(other))
+    return float(found.float().mean())
+
+
 def paraphrase_retrieval(model: Distillation, count: int = 1000) -> dict[str, object]:
     """How often a caption finds its own paraphrase among `count`, by student and by teacher.
 
     None of the texts was trained on. Needs the teacher and the emoji in the cache.
     """
     said, meant = zip(*sentences.pairs(emoji.load(), count), strict=True)
-    result: dict[str, object] = {}
-    vectors = {}
-    for who, (network, tokenizer) in {
-        "student": (model.student, model.tokenizer),
-        "teacher": read_teacher(),
-    }.items():
-        captioned, other = (sentence_vectors(network, tokenizer, texts) for texts in (said, meant))
-        found = (captioned @ other.T).argmax(1) == torch.arange(len(said))
-        result[f"{who}_top1"] = float(found.float().mean())
-        vectors[who] = captioned
-    return result | {
-        "share": result["student_top1"] / result["teacher_top1"],
+    readers = {"student": (model.student, model.tokenizer), "teacher": read_teacher()}
+    top1, vectors = {}, {}
+    for who, (network, tokenizer) in readers.items():
+        vectors[who] = sentence_vectors(network, tokenizer, said)
+        top1[who] = partner_top1(vectors[who], sentence_vectors(network, tokenizer, meant))
+    return {
+        "student_top1": top1["student"],
+        "teacher_top1": top1["teacher"],
+        "share": top1["student"] / top1["teacher"],
         "cosine": float((vectors["student"] * vectors["teacher"]).sum(1).mean()),
         "count": len(said),
         "protocol": "top-1 of unseen captions' paraphrases among each other, mean-pooled vectors",
@@ -83,14 +86,13 @@ def draw(
     return torch.cat(pictures)
 
 
-def nearest(judge: Judge, pictures: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each picture the nearest real one by the judge's features, and d1 / d2; (N,), (N,).
+def nearest(features: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row (N, F) the nearest of the real ones (M, F), and d1 / d2; (N,), (N,).
 
     d1 and d2 are the distances to the nearest and to the second nearest; a ratio below 1/3 marks a
     copy (as in arXiv 2505.16959).
     """
-    distance = torch.cdist(judge.judge(pictures)[0], judge.judge(real)[0])
-    two = distance.topk(2, largest=False)
+    two = torch.cdist(features, real).topk(2, largest=False)
     return two.indices[:, 0], two.values[:, 0] / two.values[:, 1].clamp(min=1e-9)
 
 
@@ -125,14 +127,15 @@ def evaluate_text_to_image(
     data = emoji.load()
     among = torch.from_numpy(data.scoring)
     number = {c.name: i for i, c in enumerate(data.concepts)}
-    real = on_white(data.images[data.split == emoji.TRAIN])
+    real = judge.judge(on_white(data.images[data.split == emoji.TRAIN]))[0]
     settings = {"guidance": guidance, "steps": steps, "sampler": sampler, "seed": seed}
 
     def score(prompts: Sequence[str], wanted: Tensor) -> dict[str, object]:
-        pictures = draw(model, prompts, **settings)
-        ratio = nearest(judge, pictures, real)[1]
-        found = {f"retrieval_{k}": v for k, v in retrieval(judge, pictures, wanted, among).items()}
-        return {**found, "count": len(prompts), "copies": float((ratio < 1 / 3).float().mean())}
+        features, logits = judge.judge(draw(model, prompts, **settings))
+        found = {f"retrieval_{k}": v for k, v in hits(logits, wanted, among).items()}
+        ratio = nearest(features, real)[1]
+        copies = float((ratio < 1 / 3).float().mean())
+        return {**found, "count": len(prompts), "copies": copies}
 
     def score_pairs(index: np.ndarray) -> dict[str, object]:
         wanted = torch.from_numpy(data.concept[index])
@@ -140,7 +143,7 @@ def evaluate_text_to_image(
         truth = retrieval(judge, on_white(data.images[index]), wanted, among)
         for k in ("top1", "top5"):
             found[f"real_{k}"] = truth[k]
-            found[f"share_{k}"] = found[f"retrieval_{k}"] / truth[k]
+            found[f"share_{k}"] = found[f"retrieval_{k}"] / truth[k] if truth[k] else None
         return found
 
     held = (data.split == emoji.HELD_OUT_PAIR) & np.isin(data.concept, data.scoring)
@@ -155,7 +158,7 @@ def evaluate_text_to_image(
         "paraphrases": score(
             [phrase for phrase, _ in phrases], torch.tensor([number[name] for _, name in phrases])
         ),
-        "protocol": "a judge of real training pictures names one of 200 concepts; "
+        "protocol": f"a judge of real training pictures names one of {len(among)} concepts; "
         "picture i from seed + i; errors are binomial standard errors",
         **settings,
     }

@@ -164,7 +164,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         model=partial(Judge, 3, 1161, widths=(64, 128, 256), stem=32),
         open=Judge.from_pretrained,
         data=judged_emoji_batches,
-        steps=1200,
+        steps=1800,
         batch=128,
         optimizer="muon",
         pure_bf16=True,
