@@ -87,6 +87,24 @@ class TextToImage(nn.Module):
         batch = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
         return batch.input_ids, batch.attention_mask
 
+    def reading(self, prompt: str) -> tuple[list[str], str]:
+        """What is read of a prompt: its tokens, and the tail that is cut off, often empty.
+
+        The tokenizer is called with the settings of `tokens` alone: others would change it under
+        a job that runs beside.
+        """
+        read = self.tokenizer(
+            [prompt],
+            padding="max_length",
+            truncation=True,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        used = sum(read["attention_mask"][0])
+        names = self.tokenizer.convert_ids_to_tokens(read["input_ids"][0][:used])
+        end = max(stop for _, stop in read["offset_mapping"][0])
+        return names, prompt[end:].strip() if len(read["input_ids"]) > 1 else ""
+
     @torch.no_grad()
     def states(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token states (B, L, C); padding is masked inside the encoder, as its config says."""

@@ -32,7 +32,10 @@ function go(i) { pause(); follow = i >= steps.length - 1; show(i); }
 
 function receive() {
   if (!props.value) return;
-  const step = typeof props.value === 'string' ? JSON.parse(props.value) : props.value;
+  const news = typeof props.value === 'string' ? JSON.parse(props.value) : props.value;
+  for (const step of [news].flat()) take(step);  // one step, or a list of them
+}
+function take(step) {
   if (step.run !== run) { run = step.run; steps = []; follow = true; pause(); }
   steps[step.i] = step;
   total = step.n;
