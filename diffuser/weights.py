@@ -49,7 +49,8 @@ def _load(name: str, trained: bool, device: torch.device, dtype: torch.dtype) ->
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = EXPERIMENTS[name].model()
-    return model.to(device, dtype).eval().requires_grad_(False)
+    # diffusers' own `to` warns of layers that must stay in fp32 even where there are none
+    return nn.Module.to(model, device, dtype).eval().requires_grad_(False)
 
 
 def open_weights(name: str) -> nn.Module:
