@@ -94,7 +94,7 @@ def model() -> TextToImage:
 def mosaic(latents: Tensor) -> np.ndarray:
     """Latents (n, 4, h, w) -> uint8 (n, 2h, 2w, 1): the four channels in a square, grey is 0."""
     n, _, h, w = latents.shape
-    square = latents.view(n, 2, 2, h, w).transpose(2, 3).reshape(n, 1, 2 * h, 2 * w)
+    square = latents.reshape(n, 2, 2, h, w).transpose(2, 3).reshape(n, 1, 2 * h, 2 * w)
     return show.pictures(square, -3, 3)
 
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 
 import gradio as gr
@@ -152,9 +153,16 @@ def kept_seed(outcome: object) -> int:
         return -1
 
 
-def refuse_early(*values: object) -> None:
-    """Before a job queues: bad values are refused at once, however long the queue is."""
-    lanes.checked(clean)(*values)
+def refuse_early(*values: object) -> list[dict]:
+    """Before `/generate` queues: bad values are refused at once, however long the queue is."""
+    answers = [gr.validate(True, "") for _ in values]
+    try:
+        clean(*values)
+    except gate.BadInput as trouble:
+        names = [field.name for field in fields(Settings)]
+        at = next((i for i, name in enumerate(names) if name in str(trouble)), 0)
+        answers[at] = gr.validate(False, str(trouble))
+    return answers
 
 
 def build() -> None:
@@ -200,7 +208,6 @@ def build() -> None:
         "fn": lanes.heavy(SECONDS)(page_run),
         "inputs": inputs,
         "outputs": [player, outcome],
-        "validator": refuse_early,
         "show_progress": "hidden",
         "api_visibility": "private",
         **lanes.HEAVY,
