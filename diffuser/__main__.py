@@ -2,9 +2,16 @@
 
 import argparse
 import dataclasses
+import json
+import sys
 import time
+from pathlib import Path
 
 from tqdm.auto import tqdm
+
+from diffuser.data import DataError
+from diffuser.samplers import SAMPLERS
+from diffuser.weights import names
 
 
 def list_models(_: argparse.Namespace) -> None:
@@ -60,6 +67,53 @@ def train(args: argparse.Namespace) -> None:
         print(save_weights(args.name, model, trainer.seconds))
 
 
+def sample(args: argparse.Namespace) -> None:
+    """Draws pictures from a seed and writes them as one sheet."""
+    from diffuser.autoencoders import AutoEncoder
+    from diffuser.diffusion import Diffusion
+    from diffuser.text_to_image import TextToImage
+    from diffuser.train import save_sheet
+    from diffuser.weights import load
+
+    model = load(args.name)
+    asked = {"guidance": args.guidance, "sampler": args.sampler, "steps": args.steps}
+    options = {key: value for key, value in asked.items() if value is not None}
+    if isinstance(model, AutoEncoder):
+        pictures = next(model.sample(args.count, seed=args.seed)).x0
+    elif isinstance(model, Diffusion):
+        labels = [args.label[i % len(args.label)] for i in range(args.count)]
+        *_, last = model.sample(args.count, labels, seed=args.seed, **options)
+        pictures = ((last.x + 1) / 2).clamp(0, 1)
+    elif isinstance(model, TextToImage):
+        *_, last = model.sample([args.prompt] * args.count, seed=args.seed, **options)
+        pictures = model.decode(last.x)
+    else:
+        sys.exit(f"{args.name} draws no pictures")
+    file = args.out or Path(f"{args.name}.png")
+    save_sheet(pictures, file)
+    print(file)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measures a model on test data, and writes its card where that is asked for."""
+    import numpy as np
+
+    from diffuser.cards import card, rows
+    from diffuser.evaluate import evaluate
+
+    found = evaluate(args.name, args.count, args.seed)
+    if args.save:
+        with args.save.open("wb") as file:  # savez would add .npz to a name of its own accord
+            np.savez_compressed(file, **found.terms)
+    if args.card:
+        card(args.name, found)
+    if args.json:
+        print(json.dumps(found.figures))
+    else:
+        for what, value, unit in rows(found.figures):
+            print(f"{what:32}{value:24}{unit}")
+
+
 def main() -> None:
     """Reads the arguments and runs one of the commands."""
     parser = argparse.ArgumentParser(prog="python -m diffuser", description=__doc__)
@@ -69,13 +123,35 @@ def main() -> None:
     p.add_argument("names", nargs="*")
     p.set_defaults(run=data)
     p = commands.add_parser("train", help="train a model and put it into weights/")
-    p.add_argument("name")
+    p.add_argument("name", choices=names())
     p.add_argument("--steps", type=int, help="instead of the experiment's own number")
     p.add_argument("--restart", action="store_true", help="from random weights")
     p.add_argument("--sheet-every", type=float, default=300, metavar="SECONDS")
     p.set_defaults(run=train)
+    p = commands.add_parser("sample", help="draw a sheet of pictures")
+    p.add_argument("name", choices=names())
+    p.add_argument("--out", type=Path, help="PNG file; NAME.png where not given")
+    p.add_argument("--count", type=int, default=16)
+    p.add_argument("--seed", type=int, default=0, help="picture i draws from seed + i")
+    p.add_argument("--steps", type=int)
+    p.add_argument("--guidance", type=float, help="w in u + w (c - u): 1 is none")
+    p.add_argument("--sampler", choices=SAMPLERS)
+    p.add_argument("--label", type=int, nargs="+", choices=range(10), default=range(10))
+    p.add_argument("--prompt", default="")
+    p.set_defaults(run=sample)
+    p = commands.add_parser("evaluate", help="measure a model on test data")
+    p.add_argument("name", choices=names())
+    p.add_argument("--json", action="store_true", help="one JSON object")
+    p.add_argument("--save", type=Path, metavar="FILE", help="per-example terms, as npz")
+    p.add_argument("--count", type=int, help="fewer examples than the full protocol's")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--card", action="store_true", help="write weights/NAME/README.md")
+    p.set_defaults(run=evaluate)
     args = parser.parse_args()
-    args.run(args)
+    try:
+        args.run(args)
+    except (FileNotFoundError, DataError) as error:  # what they say is what there is to do
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -51,16 +51,18 @@ class AutoEncoder(ModelMixin, ConfigMixin):
         """Pixel probabilities in [0, 1], (B, 1, side, side)."""
         return self.decode_logits(z).sigmoid()
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, eps: Tensor | None = None) -> dict[str, Tensor]:
         """The negative ELBO (Luo eq. 19) of each picture, in nats: reconstruction (B,), kl (B,).
 
-        One draw z = mean + exp(log_var / 2) eps. Pixels are grey, so the reconstruction is a
-        cross-entropy that compares models but is not a likelihood.
+        One draw z = mean + exp(log_var / 2) eps, with fresh eps unless (B, latent_dim) is given.
+        Pixels are grey, so the reconstruction is a cross-entropy that compares models but is not
+        a likelihood.
         """
         mean, log_var = self.encode(x)
         z = mean
         if log_var is not None:
-            z = mean + (log_var / 2).exp() * torch.randn_like(mean)
+            eps = torch.randn_like(mean) if eps is None else eps
+            z = mean + (log_var / 2).exp() * eps
         terms = {"reconstruction": bernoulli_nll(self.decode_logits(z).float(), x)}
         if log_var is not None:
             terms["kl"] = kl_to_standard_normal(mean.float(), log_var.float()).sum(1)
