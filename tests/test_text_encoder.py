@@ -221,3 +221,25 @@ def test_partner_top1():
     x = torch.eye(4)
     assert partner_top1(x, x) == 1
     assert partner_top1(x, x[[1, 0, 2, 3]]) == 0.5
+
+
+def test_a_stock_pipeline_reads_prompts_as_we_do(model):
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=None,
+        text_encoder=model.student,
+        tokenizer=model.tokenizer,
+        unet=None,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    prompts = ["a green turtle, flat style", "word " * 500]
+    with torch.no_grad():
+        positive, negative = pipeline.encode_prompt(
+            prompts, "cpu", 1, True, negative_prompt=["red", ""]
+        )
+    torch.testing.assert_close(positive, model.encode(prompts)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(negative, model.encode(["red", ""])[0], atol=1e-5, rtol=1e-5)
