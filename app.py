@@ -9,7 +9,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 
-from diffuser.ui import coder, lanes, latent, prompt, theme
+from diffuser.ui import coder, forward, lanes, latent, prompt, reverse, theme
 
 WELCOME = """# Diffuser
 From the autoencoder to pictures made from words, one idea after another, each one to be touched.
@@ -17,7 +17,12 @@ Every picture on this page is made by a real network as you watch.
 **Start here:** drag the green point below; the network draws what lies there.
 Then go through the tabs from left to right. Nothing can break, and everything can be repeated."""
 
-TABS = (("Latent space", latent.build), ("Words to picture", prompt.build))
+TABS = (
+    ("Latent space", latent.build),
+    ("Forward", forward.build),
+    ("Reverse", reverse.build),
+    ("Words to picture", prompt.build),
+)
 
 with gr.Blocks(title="Diffuser", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.Markdown(WELCOME)

@@ -12,8 +12,10 @@ answer, reaches the component of that name without a server event. Examples:
     player.start(lanes.heavy(60)(steps), inputs, player, **lanes.HEAVY)   # when first seen
 
 An answer is {"frames": [show.frame(...), ...], "numbers": [[name, text, quantity or None], ...]}
-with, where wanted, "note": text, "say": {name: args}, "file": {"name", "mime", "data"}; other keys
-reach listeners of the document's `diffuser:answer` event.
+with, where wanted, "note": text, "say": {name: args}, "file": {"name", "mime", "data"},
+"formula": [[text, quantity or None], ...], "checks": [{"name", "found", "expected", "tolerance",
+"ok"}, ...] and "curves": [panel, ...] (see `Curves`); other keys reach listeners of the document's
+`diffuser:answer` event.
 """
 
 import json
@@ -28,12 +30,13 @@ HERE = Path(__file__).parent
 COMMON = (HERE / "common.js").read_text()
 
 
-def script(name: str) -> str:
+def script(*names: str) -> str:
     """A component's JavaScript, the shared part first."""
-    return COMMON + (HERE / name).read_text()
+    return COMMON + "".join((HERE / name).read_text() for name in names)
 
 
 FRAMES = '<div class="frames" aria-live="off"></div><div class="numbers"></div>'
+FIGURES = '<p class="formula"></p><div class="checks"></div><div class="curves"></div>'
 NOTE = '<p class="note" role="status" dir="auto"></p>'
 
 
@@ -53,8 +56,8 @@ class LivePicture(gr.HTML):
         served.__name__ = "draw"
         super().__init__(
             html_template='<div class="live" aria-busy="true">'
-            f'{FRAMES}{NOTE}<a class="save" hidden></a></div>',
-            js_on_load=script("live_picture.js"),
+            f'{FRAMES}{FIGURES}{NOTE}<a class="save" hidden></a></div>',
+            js_on_load=script("figures.js", "live_picture.js"),
             apply_default_css=False,
             elem_id=name,
             elem_classes=["diffuser"],
@@ -135,12 +138,48 @@ class LatentPad(gr.HTML):
             tell(component, self.elem_id, argument)
 
 
+class Curves(gr.HTML):
+    """Curves drawn once as inline SVG, and a marker that moves in the page.
+
+    A panel is {"title", "x": [low, high], "y": [low, high], "lines": [{"name", "colour", "points":
+    [[x, y], ...]}, ...]} with, where wanted, "bars": [[x0, x1, y], ...], "xticks": [[x, text], ...]
+    and "yticks"; a colour is a CSS variable's name without its dashes, such as "q-x0". A message
+    {"t": x} moves the marker, {"chosen": name} brings one line forward; or it follows the step that
+    the player called `player` shows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        panels: list[dict],
+        t: float | None = None,
+        chosen: str | None = None,
+        player: str | None = None,
+        size: tuple[int, int] = (320, 190),
+    ) -> None:
+        super().__init__(
+            html_template='<div class="plots"><div class="curves"></div>'
+            '<div class="keys chips"></div></div>',
+            js_on_load=script("figures.js", "curves.js"),
+            apply_default_css=False,
+            elem_id=name,
+            elem_classes=["diffuser"],
+            name=name,
+            panels=panels,
+            t=t,
+            chosen=chosen,
+            player=player,
+            size=list(size),
+        )
+
+
 class Player(gr.HTML):
     """A trajectory to scrub. Each yield of a queued generator is one step, from `Player.step`.
 
     The page keeps every step: play, pause, step, scrub, arrow keys, follow the newest. Events:
     `start` when it is first seen empty, `pick` (gr.EventData with run, i, t) when a scrub ends.
-    The document's `diffuser:step` event tells other views where it is; a message {"i": k} moves it.
+    The document's `diffuser:step` event tells other views where it is; a message {"i": k} moves it and
+    {"stopped": true} says that no more steps will come.
     Keep a run below about 50 MB: 200 steps of nine 28 x 28 pictures in three channels are 6 MB.
     """
 
@@ -194,7 +233,7 @@ def read_ink(size: int, channels: int) -> Callable[[dict], dict]:
 class DrawPad(gr.HTML):
     """A small drawing: mouse, touch, clear, or a picture file that passes the gate.
 
-    Its value, and the {"px": ...} it sends to `target` with each stroke, is base64 of
+    Its value, and the {"px": ...} it sends to each `target` with each stroke, is base64 of
     size * size * channels bytes (read it with `gate.pixels`). A message {"px": ...} sets it
     (with "quiet": true it tells nobody). One channel: light ink on black, as in MNIST, and an
     upload is cut out and centred; three channels: an upload in colour.
@@ -203,7 +242,7 @@ class DrawPad(gr.HTML):
     def __init__(
         self,
         name: str,
-        target: str | None = None,
+        target: str | list[str] | None = None,
         args: dict | None = None,
         size: int = 28,
         channels: int = 1,

@@ -9,7 +9,7 @@ function changed(event) {
   render();
   props.value = text();
   trigger(event);
-  if (props.target) say(props.target, { ...props.args, px: props.value });
+  for (const to of [props.target || []].flat()) say(to, { ...props.args, px: props.value });
 }
 function dab(x, y) {
   const r = size / 20;

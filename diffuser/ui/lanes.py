@@ -155,3 +155,11 @@ def gpu(seconds: int = 30) -> Callable[[Callable], Callable]:
     except ImportError:
         return lambda fn: fn
     return spaces.GPU(duration=seconds)
+
+
+def refuse_early(endpoint: gr.events.Dependency, validator: Callable[..., list[dict]]) -> None:
+    """Gives an endpoint of `gr.api` the validator that other events take as an argument.
+
+    It gets the endpoint's values and returns a `gr.validate` for each, before the queue.
+    """
+    gr.context.Context.root_block.fns[endpoint["id"]].validator = validator

@@ -7,7 +7,10 @@ const ask = asker(args => server.draw(args), (answer, sentArgs) => {
   note.classList.toggle('trouble', Boolean(answer.error));
   if (answer.error) return;
   paintAll(box, answer.frames || []);
+  showFormula(element.querySelector('.formula'), answer.formula);
   showNumbers(numbers, answer.numbers);
+  showChecks(element.querySelector('.checks'), answer.checks);
+  showCurves(element.querySelector('.curves'), answer.curves, props.size);
   save.hidden = !answer.file;
   if (answer.file) {
     save.href = 'data:' + answer.file.mime + ';base64,' + answer.file.data;

@@ -2,7 +2,14 @@
 const box = element.querySelector('.frames'), numbers = element.querySelector('.numbers');
 const bar = element.querySelector('input'), count = element.querySelector('.count');
 const play = element.querySelector('.play'), done = element.querySelector('.done');
-let run = null, steps = [], at = 0, total = 0, follow = true, timer = null;
+let run = null, steps = [], at = 0, total = 0, follow = true, timer = null, began = 0;
+
+// While steps still arrive, the time left at the pace so far, where that is over a second.
+function left() {
+  const have = steps.length - 1, seconds = have > 0 ? (performance.now() - began) / 1000 / have * (total - have) : 0;
+  return busy() && seconds >= 1 ? ', about ' + Math.ceil(seconds) + ' s left' : '';
+}
+const busy = () => element.querySelector('.player').getAttribute('aria-busy') === 'true';
 
 function show(i) {
   at = Math.max(0, Math.min(steps.length - 1, i));
@@ -13,7 +20,7 @@ function show(i) {
   bar.max = Math.max(total, steps.length - 1);
   bar.value = at;
   const words = 'step ' + at + ' of ' + bar.max + (step.t === undefined || step.t === null ? '' : ', t = ' + step.t.toFixed(3));
-  count.textContent = words;
+  count.textContent = words + left();
   bar.setAttribute('aria-valuetext', words);
   done.style.width = 100 * (steps.length - 1) / Math.max(1, bar.max) + '%';
   element.querySelector('.player').dataset.at = at;
@@ -36,7 +43,7 @@ function receive() {
   for (const step of [news].flat()) take(step);  // one step, or a list of them
 }
 function take(step) {
-  if (step.run !== run) { run = step.run; steps = []; follow = true; pause(); }
+  if (step.run !== run) { run = step.run; steps = []; follow = true; began = performance.now(); pause(); }
   steps[step.i] = step;
   total = step.n;
   element.querySelector('.player').setAttribute('aria-busy', String(step.i < step.n));
@@ -55,7 +62,10 @@ element.addEventListener('keydown', event => {
   }
   if (event.target === bar && event.key === ' ') { event.preventDefault(); play.click(); }
 });
-hear(props.name, message => { if (message.i !== undefined) go(message.i); });
+hear(props.name, message => {
+  if (message.i !== undefined) go(message.i);
+  if (message.stopped) { element.querySelector('.player').setAttribute('aria-busy', 'false'); show(at); }
+});
 watch('value', receive);
 receive();
 if (!steps.length) whenSeen(() => trigger('start'));
