@@ -178,7 +178,7 @@ class Player(gr.HTML):
 
     The page keeps every step: play, pause, step, scrub, arrow keys, follow the newest. Events:
     `start` when it is first seen empty, `pick` (gr.EventData with run, i, t) when a scrub ends.
-    The document's `diffuser:step` event tells other views where it is; a message {"i": k} moves it and
+    The document's `diffuser:step` event tells other views where it is; a message {"i": k} moves it;
     {"stopped": true} says that no more steps will come.
     Keep a run below about 50 MB: 200 steps of nine 28 x 28 pictures in three channels are 6 MB.
     """

@@ -267,7 +267,7 @@ def build() -> LivePicture:
     bench = LivePicture("forward-identity", identity, {"steps": 20, "forget": False})
     with gr.Row():
         schedule = gr.Dropdown(forward_schedules.CHOICES, value="linear", label="Noise schedule")
-        forget = gr.Checkbox(False, label="Leave out the shrinking")
+        forget = gr.Checkbox(False, label="Leave out the shrinking", elem_id="forward-forget")
         again = gr.Button("Draw again")
     send(again, "forward-identity", {"seed": -1})
     bench.follow(steps=steps, schedule=schedule, forget=forget)

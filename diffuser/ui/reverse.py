@@ -266,9 +266,9 @@ def build() -> None:
     """The tab's components and their connections."""
     gr.Markdown(
         "A network was shown noisy digits and learned to say what is noise in them. Here it walks "
-        "back from pure noise, a step at a time. **Drag the step** below the pictures and watch the "
-        "middle one: the network's guess is a blur at first, an average of all digits it could "
-        "still become, and sharpens as the choice is made."
+        "back from pure noise, a step at a time. **Drag the step** below the pictures and watch "
+        "the middle one: the network's guess is a blur at first, an average of all digits it "
+        "could still become, and sharpens as the choice is made."
     )
     player = Player("reverse-player")
     with gr.Row():
@@ -282,14 +282,18 @@ def build() -> None:
         )
     with gr.Row():
         sampler = gr.Dropdown(SAMPLER_CHOICES, value="ddim", label="Sampler", min_width=160)
-        number = gr.Slider(1, 1000, value=20, step=1, label="Steps", min_width=220)
+        number = gr.Slider(
+            1, 1000, value=20, step=1, label="Steps", min_width=220, elem_id="reverse-steps"
+        )
         eta = gr.Slider(0, 1, value=0, step=0.05, label="η, DDIM's share of fresh noise")
-        seed = gr.Number(-1, label="Seed (−1 = random)", precision=0, min_width=160)
+        seed = gr.Number(
+            -1, label="Seed (−1 = random)", precision=0, min_width=160, elem_id="reverse-seed"
+        )
     gr.Markdown(
-        "**Guidance.** The network gives two answers: c with the label and u without. What is used "
-        "is u + w (c − u), as in diffusers: w = 0 ignores the label, w = 1 is the plain conditional "
-        "model, larger w exaggerates the difference (clearer, less varied), negative w walks away "
-        "from the label. Try w = 0, 1, 4 and −1 with the same seed.\n\n"
+        "**Guidance.** The network gives two answers: c with the label and u without. What is "
+        "used is u + w (c − u), as in diffusers: w = 0 ignores the label, w = 1 is the plain "
+        "conditional model, larger w exaggerates the difference (clearer, less varied), negative "
+        "w walks away from the label. Try w = 0, 1, 4 and −1 with the same seed.\n\n"
         "**Samplers.** From the same seed DDIM with η = 0 always ends at the same picture; with "
         "η = 1 it is DDPM, which adds fresh noise at every step. Try 5 steps with each: the "
         "second-order ones need fewer. Heun asks the network twice a step."

@@ -1,0 +1,157 @@
+"""The app over HTTP, as another program sees it: good requests answered, bad ones refused."""
+
+import base64
+import json
+import os
+import struct
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from gradio_client import Client
+
+from diffuser.weights import WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """The launched app: its address and a client."""
+    import app
+    from diffuser.ui import theme
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        _, url, _ = app.demo.launch(prevent_thread_lock=True, quiet=True, **theme.LAUNCH)
+        yield SimpleNamespace(url=url, client=Client(url, verbose=False))
+        app.demo.close()
+
+
+def raw(url: str, name: str, data: list) -> str:
+    """What a plain POST gets to read: the refusal, or the whole stream of events.
+
+    json.dumps writes NaN as it is, which the client's own library would not send.
+    """
+    address = f"{url}gradio_api/call/{name}"
+    body = json.dumps({"data": data}).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            event = json.load(answer)["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}", timeout=120) as stream:
+            return stream.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.read().decode()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims to be that large."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows + chunk(b"IEND", b"")
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+
+
+def noise_is_well(client: Client) -> None:
+    answer = client.predict(0.5, 7, "", "linear", 3, api_name="/noise")
+    assert Image.open(BytesIO(base64.b64decode(answer["x_t"]))).size == (28, 28)
+    assert answer["seed"] == 3
+
+
+def test_noise(served: SimpleNamespace) -> None:
+    noise_is_well(served.client)
+    picture = BytesIO()
+    Image.new("RGB", (90, 40), "red").save(picture, "PNG")
+    answer = served.client.predict(t=0.0, picture=text(picture.getvalue()), api_name="/noise")
+    got = Image.open(BytesIO(base64.b64decode(answer["x_t"])))
+    assert got.size == (64, 64) and got.getpixel((32, 32)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"t": 2.0}, "t must be"),
+        ({"schedule": "steep"}, "schedule must be one of"),
+        ({"digit": 500}, "digit must be"),
+        ({"seed": -2}, "seed must be"),
+        ({"picture": "%%%"}, "base64"),
+        ({"picture": text(SVG)}, "PNG, JPEG or WEBP"),
+        ({"picture": text(b"just some text")}, "PNG, JPEG or WEBP"),
+        ({"picture": text(png_header(30_000, 30_000))}, "30000 x 30000"),
+    ],
+)
+def test_noise_refuses(served: SimpleNamespace, changes: dict, words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        served.client.predict(**{"t": 0.5, **changes}, api_name="/noise")
+    noise_is_well(served.client)
+
+
+def test_denoise_streams_every_step_and_ends_with_pictures(served: SimpleNamespace) -> None:
+    job = served.client.submit(2, "3", 2.0, "ddim", 3, 0.0, 5, api_name="/denoise")
+    last = job.result(timeout=240)
+    assert len(job.outputs()) == 4 and job.outputs()[1]["step"] == 1
+    assert len(last["pictures"]) == 2 and last["settings"]["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 0}, "steps must be"),
+        ({"steps": 10**9}, "steps must be"),
+        ({"sampler": "magic"}, "sampler must be one of"),
+        ({"guidance": 1e9}, "guidance must be"),
+        ({"label": "eleven"}, "label must be one of"),
+        ({"pictures": 100}, "pictures must be"),
+    ],
+)
+def test_denoise_refuses_before_the_queue(
+    served: SimpleNamespace, changes: dict, words: str
+) -> None:
+    with pytest.raises(Exception, match=words):
+        served.client.predict(**changes, api_name="/denoise")
+
+
+def test_not_a_number_is_refused(served: SimpleNamespace) -> None:
+    nan = float("nan")
+    assert "guidance must be" in raw(served.url, "denoise", [1, "none", nan, "ddim", 2, 0.0, 0])
+    assert "steps must be" in raw(served.url, "denoise", [1, "none", 1.0, "ddim", nan, 0.0, 0])
+    assert "t must be" in raw(served.url, "noise", [nan, 0, "", "linear", 0])
+    noise_is_well(served.client)
+
+
+needs_vae = pytest.mark.skipif(not (WEIGHTS / "vae-2d").exists(), reason="no trained weights")
+
+
+@needs_vae
+def test_the_latent_plane_answers_and_refuses(served: SimpleNamespace) -> None:
+    shown = served.client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for name in ("/decode", "/encode", "/interpolate"):
+        assert name in shown
+    assert served.client.predict([0.0, 0.0], "vae-2d", api_name="/decode")
+    with pytest.raises(Exception, match="must be 2 numbers"):
+        served.client.predict([0.0, 0.0, 0.0], "vae-2d", api_name="/decode")
+    assert "must be 2 numbers" in raw(served.url, "decode", [[float("nan"), 0.0], "vae-2d"])
+    for bad in (text(SVG), text(b"text"), text(png_header(30_000, 30_000))):
+        with pytest.raises(Exception, match="PNG, JPEG or WEBP|30000 x 30000"):
+            served.client.predict(picture=bad, model="vae-2d", api_name="/encode")
+    with pytest.raises(Exception, match="digit must be"):
+        served.client.predict(a=500, b=0, model="vae-2d", api_name="/interpolate")
+    assert served.client.predict(0, 1, "vae-2d", 3, api_name="/interpolate")["straight"]
