@@ -46,7 +46,7 @@ def scene() -> np.ndarray:
 
 def signed(picture: np.ndarray) -> Tensor:
     """uint8 (H, W, C) or (H, W) -> (1, C, H, W) in [-1, 1], float64."""
-    x = torch.from_numpy(np.ascontiguousarray(picture)).double() / 127.5 - 1
+    x = torch.tensor(picture, dtype=torch.float64) / 127.5 - 1
     return (x[..., None] if x.ndim == 2 else x).permute(2, 0, 1)[None]
 
 
