@@ -285,7 +285,7 @@ def build() -> None:
         number = gr.Slider(
             1, 1000, value=20, step=1, label="Steps", min_width=220, elem_id="reverse-steps"
         )
-        eta = gr.Slider(0, 1, value=0, step=0.05, label="η, DDIM's share of fresh noise")
+        eta = gr.Slider(0, 1, value=0, step=0.05, label="η, for DDIM")
         seed = gr.Number(
             -1, label="Seed (−1 = random)", precision=0, min_width=160, elem_id="reverse-seed"
         )

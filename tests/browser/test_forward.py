@@ -21,6 +21,12 @@ def tab(page):
     return page
 
 
+def see(page, name: str, part: str) -> None:
+    """Scrolls to a component, which draws when it is first seen, and waits for a part of it."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    page.wait_for_selector(f"#{name} {part}")
+
+
 def wait_for_mixture(page, args: dict) -> None:
     wanted = list(base64.b64decode(forward.draw(args)["frames"][2]["px"]))
     page.wait_for_function(
@@ -49,7 +55,7 @@ def test_dragging_t_shows_the_last_position_without_the_queue(tab) -> None:
 
 
 def test_the_check_is_green_and_breaking_the_chain_makes_it_red(tab) -> None:
-    tab.wait_for_selector("#forward-identity .holds")
+    see(tab, "forward-identity", ".holds")
     assert tab.locator("#forward-identity .checks .holds").count() == 12
     assert tab.locator("#forward-identity .curves svg").count() == 4
     tab.locator("#forward-forget input").check()
@@ -57,8 +63,8 @@ def test_the_check_is_green_and_breaking_the_chain_makes_it_red(tab) -> None:
 
 
 def test_nine_schedules_and_their_curves(tab) -> None:
-    tab.wait_for_selector("#forward-films .frame canvas")
     for name in ("forward-schedules", "forward-films"):
+        see(tab, name, ".frame canvas")
         assert tab.locator(f"#{name} .frame canvas").count() == 9
     assert tab.locator("#forward-curves svg").count() == 3
     chip = tab.locator("#forward-curves .chips button").nth(2)
@@ -87,5 +93,5 @@ def test_a_stroke_becomes_the_picture(tab) -> None:
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
 def test_a_phone_needs_no_sideways_scrolling(tab) -> None:
-    tab.wait_for_selector("#forward-identity table")
+    see(tab, "forward-identity", "table")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
