@@ -48,7 +48,7 @@ def shift(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
     return padded[batch, channels, rows, columns]
 
 
-def warp(x: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
+def warp(x: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     """Each picture turned, scaled, sheared and moved a little, at random; zeros come in."""
     n = len(x)
     bend = (torch.rand(n, 2, 2, generator=generator) - 0.5) * 0.35 * strength
@@ -59,18 +59,20 @@ def warp(x: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor
 
 
 def digit_batches(
-    labels: bool = False, signed: bool = False, reach: int = 0, warped: bool = False
+    labels: bool = False, signed: bool = False, warping: float = 0.0, share: float = 1.0
 ) -> Batches:
-    """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1]."""
+    """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1].
+
+    A share of them is warped: 1 is as much as a digit can bear and still be read.
+    """
     pictures, classes = (torch.from_numpy(a) for a in digits("train"))
 
     def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         index = epochs(len(pictures), step, size, seed=0)
         x = pictures[index, None].float() / 255
-        if warped:
-            x = warp(x, generator)
-        if reach:
-            x = shift(x, reach, generator)
+        if warping:
+            some = round(share * size)
+            x[:some] = warp(x[:some], generator, warping)
         x = 2 * x - 1 if signed else x
         return (x, classes[index]) if labels else (x,)
 

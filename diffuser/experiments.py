@@ -69,7 +69,7 @@ def autoencoder(latent_dim: int, steps: int, about: str, variational: bool = Tru
         about=about,
         model=partial(AutoEncoder, latent_dim, variational),
         open=AutoEncoder.from_pretrained,
-        data=digit_batches,
+        data=partial(digit_batches, warping=0.25, share=0.5),
         steps=steps,
         ramp={"kl": 1000},
         ema=0.998,
@@ -96,7 +96,7 @@ def digit_unet() -> UNet2DModel:
 EXPERIMENTS: dict[str, Experiment] = {
     "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
     "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent"),
-    "vae-20d": autoencoder(20, 9000, "variational autoencoder, 20-D latent"),
+    "vae-20d": autoencoder(20, 13000, "variational autoencoder, 20-D latent"),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
         model=lambda: Diffusion(digit_unet(), "linear", "v"),
@@ -154,7 +154,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         about="classifier of digits, the judge of generated ones",
         model=Judge,
         open=Judge.from_pretrained,
-        data=partial(digit_batches, labels=True, signed=True, warped=True),
+        data=partial(digit_batches, labels=True, signed=True, warping=1.0),
         steps=2500,
         batch=192,
         optimizer="muon",
