@@ -32,8 +32,11 @@ UNITS = {
     "guidance": "w in u + w (c - u)",
     "retrieval_top1": "share",
     "retrieval_top5": "share",
+    "teacher_top1": "share",
 }
 SKIP = ("errors", "protocol", "seed", "count", "by_guidance", "frechet_unit", "command")
+
+LIMITS = "Small models for learning and teaching; not for reading real handwriting."
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Words:
     about: str
     data: str
     use: str
+    limits: str = LIMITS
 
 
 VAE_USE = """\
 vae = diffuser.load("{name}")
 mean, log_var = vae.encode(x)  # x: (B, 1, 28, 28) in [0, 1]
 x = vae.decode(mean)"""
-LIMITS = "Small models for learning and teaching; not for reading real handwriting."
 WORDS = {
     "ae-2d": Words(
         "A plain autoencoder of digits with a two-dimensional code: what a variational one is "
@@ -97,12 +100,29 @@ model.generate("a red apple, flat style", seed=0).save("apple.png")""",
 vae = diffuser.load("{name}")
 x = vae.decode(vae.encode(x))  # x: (B, 3, 64, 64) in [-1, 1]""",
     ),
+    "text-to-image-text": Words(
+        "A BERT of three layers that reads prompts, distilled from all-MiniLM-L6-v2: its word "
+        "vectors and layers 0, 2 and 5, with the strongest two thirds of their neurons, learned to "
+        "give its token states and sentence vectors. `text_encoder/` and `tokenizer/` open with "
+        "transformers' `AutoModel` and `AutoTokenizer`.",
+        """50,000 sentences: captions of the emoji, and templates filled with their names and tags,
+  colours, adjectives and everyday words; as told by all-MiniLM-L6-v2 (Apache-2.0; N. Reimers and
+  I. Gurevych, <https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2>)""",
+        """\
+model = diffuser.load("{name}")
+states, mask = model.encode(["a red apple, flat style"])  # (1, 24, 384), (1, 24)""",
+        "English only; other alphabets are unknown to it, and a prompt is cut after 24 tokens.",
+    ),
     "judge-emoji": Words(
-        "A classifier of emoji, trained on real ones alone, by which generated ones are measured.",
+        "A classifier of emoji, trained on real ones alone, by which generated ones are measured. "
+        "Its classes are the concepts of `diffuser.data.emoji.load()`, in that order. The picture "
+        "shows the unseen real ones that it takes for another of the 200 scoring concepts.",
         EMOJI,
         """\
 judge = diffuser.load("{name}")
 features, logits = judge.judge(x)  # x: (N, 3, 64, 64) in [-1, 1]""",
+        "It goes by colour and outline: a picture with the right ones may pass though a person "
+        "would wince. It knows its own training pictures by heart.",
     ),
 }
 
@@ -146,12 +166,12 @@ def readme(name: str, model: nn.Module, figures: dict[str, Any], settings: dict[
     table = "\n".join(f"| {what} | {value} | {unit} |" for what, value, unit in rows(figures))
     parameters = sum(p.numel() for p in model.parameters())
     minutes = settings["training_seconds"] / 60
+    drawn = (WEIGHTS / name / "samples.png").exists()
+    picture = "\n![Pictures of the model](samples.png)\n" if drawn else ""
     return f"""# {name}
 
 {words.about}
-
-![Pictures of the model](samples.png)
-
+{picture}
 ```python
 import diffuser
 
@@ -178,7 +198,7 @@ import diffuser
   {minutes:.0f} minutes; all settings are in `experiment.json`
 - **Size**: {parameters:,} parameters, kept in fp16
 - **Data**: {words.data}
-- **Limits**: {LIMITS}
+- **Limits**: {words.limits}
 """
 
 

@@ -15,6 +15,11 @@ from tqdm.auto import tqdm
 from diffuser.autoencoders import AutoEncoder
 from diffuser.data import digits
 from diffuser.diffusion import Diffusion
+from diffuser.evaluate_text import (
+    evaluate_text_to_image,
+    judge_scores,
+    paraphrase_retrieval,
+)
 from diffuser.frechet import diversity, frechet_distance, group_error, moments
 from diffuser.judges import Judge
 from diffuser.likelihood import kl_to_standard_normal
@@ -241,12 +246,33 @@ def evaluate_diffusion(
     return Evaluation(figures, terms)
 
 
+def evaluate_prompts(name: str, count: int | None, seed: int) -> Evaluation:
+    """Whether pictures show what their prompts say; see `evaluate_text_to_image`."""
+    return Evaluation(
+        evaluate_text_to_image(load(name), load("judge-emoji"), seed=seed, count=count)
+    )
+
+
+def evaluate_text_encoder(name: str, count: int | None, seed: int) -> Evaluation:
+    """Retrieval of paraphrases, which are fixed: the seed changes nothing."""
+    return Evaluation({**paraphrase_retrieval(load(name), count or 1000), "seed": seed})
+
+
+def evaluate_emoji_judge(name: str, count: int | None, seed: int) -> Evaluation:
+    """Retrieval of real, unseen pictures, which are fixed; the card shows those it gets wrong."""
+    figures, wrong = judge_scores(load(name), count)
+    return Evaluation({**figures, "seed": seed}, pictures=wrong)
+
+
 EVALUATIONS: dict[str, Callable[[str, int | None, int], Evaluation]] = {
     "ae-2d": evaluate_autoencoder,
     "vae-2d": evaluate_autoencoder,
     "vae-20d": evaluate_autoencoder,
     "ddpm-digits": evaluate_diffusion,
     "judge-digits": evaluate_judge,
+    "text-to-image": evaluate_prompts,
+    "text-to-image-text": evaluate_text_encoder,
+    "judge-emoji": evaluate_emoji_judge,
 }
 """(name, count or None for the full protocol, seed) -> what was measured."""
 

@@ -13,6 +13,11 @@ from diffuser.text_encoder import Distillation, read_teacher, sentence_vectors
 from diffuser.text_to_image import TextToImage
 
 
+def binomial_error(share: float, count: int) -> float:
+    """Standard error of a share of `count` independent cases."""
+    return sqrt(share * (1 - share) / count)
+
+
 def partner_top1(captioned: Tensor, other: Tensor) -> float:
     """How often row i finds row i of the other as its nearest; vectors of length 1, (N, C)."""
     found = (captioned @ other.T).argmax(1) == torch.arange(len(other))
@@ -26,17 +31,28 @@ def paraphrase_retrieval(model: Distillation, count: int = 1000) -> dict[str, ob
     """
     said, meant = zip(*sentences.pairs(emoji.load(), count), strict=True)
     readers = {"student": (model.student, model.tokenizer), "teacher": read_teacher()}
-    top1, vectors = {}, {}
+    phrases, names = zip(*captions.paraphrases(), strict=True)
+    pool = sorted(set(names))
+    named, every = torch.tensor([pool.index(name) for name in names]), torch.arange(len(pool))
+    top1, vectors, by_hand = {}, {}, {}
     for who, (network, tokenizer) in readers.items():
         vectors[who] = sentence_vectors(network, tokenizer, said)
         top1[who] = partner_top1(vectors[who], sentence_vectors(network, tokenizer, meant))
+        asked, offered = (sentence_vectors(network, tokenizer, t) for t in (phrases, pool))
+        found = hits(asked @ offered.T, named, every)
+        by_hand |= {f"{who}_{key}": value for key, value in found.items()}
     return {
-        "student_top1": top1["student"],
+        "retrieval_top1": top1["student"],
+        "retrieval_top1_error": binomial_error(top1["student"], len(said)),
         "teacher_top1": top1["teacher"],
-        "share": top1["student"] / top1["teacher"],
-        "cosine": float((vectors["student"] * vectors["teacher"]).sum(1).mean()),
+        "teacher_top1_error": binomial_error(top1["teacher"], len(said)),
+        "share_of_teacher": top1["student"] / top1["teacher"],
+        "cosine_to_teacher": float((vectors["student"] * vectors["teacher"]).sum(1).mean()),
+        "hand_written": {**by_hand, "count": len(phrases)},
         "count": len(said),
-        "protocol": "top-1 of unseen captions' paraphrases among each other, mean-pooled vectors",
+        "protocol": "unseen captions find their paraphrases (other words, order and templates) "
+        "among each other by mean-pooled vectors; "
+        f"{len(phrases)} hand-written phrases find their concept among {len(pool)} names",
     }
 
 
@@ -56,7 +72,7 @@ def hits(logits: Tensor, wanted: Tensor, among: Tensor) -> dict[str, float]:
     for k in (1, 5):
         share = float((ahead < k).float().mean())
         result[f"top{k}"] = share
-        result[f"top{k}_error"] = sqrt(share * (1 - share) / len(logits))
+        result[f"top{k}_error"] = binomial_error(share, len(logits))
     return result
 
 
@@ -115,14 +131,16 @@ def evaluate_text_to_image(
     sampler: str = "dpmpp-2m",
     seed: int = 0,
     per_concept: int | None = 1,
+    count: int | None = None,
 ) -> dict[str, object]:
     """Whether pictures show what their prompts say, judged among the 200 scoring concepts.
 
     "seen": prompts "name, style words" for (concept, style) pairs of the training set, one of each
     concept, or `per_concept` (None: all). "held_out_pairs": all such pairs that were never drawn.
-    "paraphrases": the hand-written phrases alone. The first two also hold the score of the real
-    pictures of the same pairs, and the generated score as a share of it; the judge knows the real
-    seen ones by heart. Needs the emoji in the cache; about a second a picture on one core.
+    "paraphrases": the hand-written phrases alone. Of each kind at most `count`. The first two also
+    hold the score of the real pictures of the same pairs, and the generated score as a share of
+    it; the judge knows the real seen ones by heart. Needs the emoji in the cache; about a second a
+    picture on one core.
     """
     data = emoji.load()
     among = torch.from_numpy(data.scoring)
@@ -147,14 +165,14 @@ def evaluate_text_to_image(
         return found
 
     held = (data.split == emoji.HELD_OUT_PAIR) & np.isin(data.concept, data.scoring)
-    seen = score_pairs(seen_pairs(data, per_concept, seed))
-    phrases = captions.paraphrases()
+    seen = score_pairs(seen_pairs(data, per_concept, seed)[:count])
+    phrases = captions.paraphrases()[:count]
     return {
         "retrieval_top1": seen["retrieval_top1"],
         "retrieval_top5": seen["retrieval_top5"],
         "count": seen["count"],
         "seen": seen,
-        "held_out_pairs": score_pairs(np.flatnonzero(held)),
+        "held_out_pairs": score_pairs(np.flatnonzero(held)[:count]),
         "paraphrases": score(
             [phrase for phrase, _ in phrases], torch.tensor([number[name] for _, name in phrases])
         ),
@@ -164,18 +182,28 @@ def evaluate_text_to_image(
     }
 
 
-def judge_scores(judge: Judge) -> dict[str, object]:
-    """The judge's own score: real pictures of (concept, style) pairs that it has not seen."""
+def judge_scores(judge: Judge, count: int | None = None) -> tuple[dict[str, object], Tensor]:
+    """The judge's score on real pictures of (concept, style) pairs that it has not seen.
+
+    Among the scoring concepts, and among all that it was trained on; of at most `count` pictures.
+    Also the pictures (N, 3, 64, 64) in [0, 1] whose concept it does not find among the former.
+    """
     data = emoji.load()
-    held = data.split == emoji.HELD_OUT_PAIR
-    inside = held & np.isin(data.concept, data.scoring)
-    result: dict[str, object] = {}
-    trained = torch.from_numpy(np.unique(data.concept[data.split == emoji.TRAIN]))
-    for name, chosen, among in (
-        ("among_200", inside, torch.from_numpy(data.scoring)),
-        ("among_all", held, trained),
-    ):
-        wanted = torch.from_numpy(data.concept[chosen])
-        found = retrieval(judge, on_white(data.images[chosen]), wanted, among)
-        result[name] = {**found, "count": len(wanted), "classes": len(among)}
-    return result | {"protocol": "real pictures of held-out (concept, style) pairs, on white"}
+    held = np.flatnonzero(data.split == emoji.HELD_OUT_PAIR)
+    scored = held[np.isin(data.concept[held], data.scoring)]
+    trained = np.unique(data.concept[data.split == emoji.TRAIN])
+
+    def score(index: np.ndarray, among: np.ndarray) -> tuple[dict[str, object], Tensor]:
+        pictures, wanted = on_white(data.images[index]), torch.from_numpy(data.concept[index])
+        logits, classes = judge.judge(pictures)[1], torch.from_numpy(among)
+        found = {f"retrieval_{k}": v for k, v in hits(logits, wanted, classes).items()}
+        wrong = pictures[classes[logits[:, classes].argmax(1)] != wanted] / 2 + 0.5
+        return {**found, "count": len(index), "classes": len(among)}, wrong
+
+    figures, wrong = score(scored[:count], data.scoring)
+    return {
+        **figures,
+        "among_all": score(held[:count], trained)[0],
+        "protocol": "real pictures, on white, of (concept, style) pairs that were not trained on, "
+        f"among {len(data.scoring)} scoring concepts, and such pairs of any among all concepts",
+    }, wrong

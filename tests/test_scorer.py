@@ -1,6 +1,6 @@
 """Laws of the scorer and of the protocol by which pictures drawn from words are judged."""
 
-import re
+import json
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +156,7 @@ def test_what_is_drawn_wrong_is_counted(data):
 
 
 def test_seen_pairs_are_training_pictures_of_scoring_concepts(data):
+    assert evaluate_text_to_image(painter(data), ColourJudge(), count=7)["count"] == 7
     for per_concept, count in ((1, 20), (2, 40), (None, 50)):
         index = seen_pairs(data, per_concept, seed=3)
         assert len(set(index.tolist())) == count
@@ -165,9 +166,14 @@ def test_seen_pairs_are_training_pictures_of_scoring_concepts(data):
 
 
 def test_the_judges_own_score_is_of_pictures_it_has_not_seen(data):
-    result = judge_scores(ColourJudge())
-    assert (result["among_200"]["count"], result["among_all"]["count"]) == (10, 13)
-    assert (result["among_200"]["classes"], result["among_all"]["classes"]) == (20, 26)
+    result, wrong = judge_scores(ColourJudge())
+    assert (result["count"], result["among_all"]["count"]) == (10, 13)
+    assert (result["classes"], result["among_all"]["classes"]) == (20, 26)
+    assert result["retrieval_top1"] == 1 and wrong.shape == (0, 3, 64, 64)
+    data.images[data.split == 1] = 255  # white, which is none of the concepts
+    result, wrong = judge_scores(ColourJudge(), count=4)
+    assert result["count"] == 4 and result["retrieval_top1"] == 0
+    assert wrong.shape == (4, 3, 64, 64) and (wrong == 1).all()
 
 
 def test_on_white():
@@ -210,9 +216,8 @@ def test_size_of_the_shipped_judge():
 @needs_weights
 @needs_emoji
 def test_the_card_of_the_shipped_judge_tells_the_truth():
-    found = judge_scores(Judge.from_pretrained(FOLDER).float().eval())
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for name, row in (("among_200", "200 scoring concepts"), ("among_all", "all concepts")):
-        top1, top5 = map(float, re.search(rf"{row} \| ([\d.]+) % \| ([\d.]+) %", card).groups())
-        assert 100 * found[name]["top1"] == pytest.approx(top1, abs=0.8)
-        assert 100 * found[name]["top5"] == pytest.approx(top5, abs=0.8)
+    found, _ = judge_scores(Judge.from_pretrained(FOLDER).float().eval())
+    card = json.loads((FOLDER / "evaluation.json").read_text())
+    for ours, told in ((found, card), (found["among_all"], card["among_all"])):
+        for key in ("retrieval_top1", "retrieval_top5"):
+            assert ours[key] == pytest.approx(told[key], abs=0.008)
