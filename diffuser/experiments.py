@@ -63,13 +63,15 @@ class Experiment:
     seed: int = 0
 
 
-def autoencoder(latent_dim: int, steps: int, about: str, variational: bool = True) -> Experiment:
+def autoencoder(
+    latent_dim: int, steps: int, about: str, variational: bool = True, warping: float = 0.25
+) -> Experiment:
     """A residual MLP on grey digits; a VAE's KL comes in over the first thousand steps."""
     return Experiment(
         about=about,
         model=partial(AutoEncoder, latent_dim, variational),
         open=AutoEncoder.from_pretrained,
-        data=partial(digit_batches, warping=0.25, share=0.5),
+        data=partial(digit_batches, warping=warping, share=0.5),
         steps=steps,
         ramp={"kl": 1000},
         ema=0.998,
@@ -95,7 +97,7 @@ def digit_unet() -> UNet2DModel:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
-    "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent"),
+    "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent", warping=0.0),
     "vae-20d": autoencoder(20, 13000, "variational autoencoder, 20-D latent"),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
