@@ -105,8 +105,8 @@ def build() -> None:
     )
     first = LivePicture("forward-noise", draw, {"source": "digit", "digit": 7, "t": 0.3})
     t = gr.Slider(0, 1, value=0.3, step=0.001, label="Time t", elem_id="forward-t")
+    source = gr.Radio(sources, value="digit", label="Picture")
     with gr.Row():
-        source = gr.Radio(sources, value="digit", label="Picture", min_width=280)
         schedule = gr.Dropdown(
             forward_schedules.CHOICES, value="linear", label="Noise schedule", min_width=160
         )
