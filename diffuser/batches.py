@@ -59,11 +59,12 @@ def warp(x: Tensor, generator: torch.Generator, strength: float) -> Tensor:
 
 
 def digit_batches(
-    labels: bool = False, signed: bool = False, warping: float = 0.0, share: float = 1.0
+    labels: bool = False, signed: bool = False, warping: float = 0.0, until: int | None = None
 ) -> Batches:
     """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1].
 
-    A share of them is warped: 1 is as much as a digit can bear and still be read.
+    warping: how much each is turned, stretched and moved; 1 is as much as a digit can bear and
+    still be read. With `until` fewer and fewer are, and none from that step on.
     """
     pictures, classes = (torch.from_numpy(a) for a in digits("train"))
 
@@ -71,7 +72,7 @@ def digit_batches(
         index = epochs(len(pictures), step, size, seed=0)
         x = pictures[index, None].float() / 255
         if warping:
-            some = round(share * size)
+            some = round(size * max(0.0, 1 - step / until)) if until else size
             x[:some] = warp(x[:some], generator, warping)
         x = 2 * x - 1 if signed else x
         return (x, classes[index]) if labels else (x,)

@@ -71,7 +71,7 @@ def autoencoder(
         about=about,
         model=partial(AutoEncoder, latent_dim, variational),
         open=AutoEncoder.from_pretrained,
-        data=partial(digit_batches, warping=warping, share=0.5),
+        data=partial(digit_batches, warping=warping, until=steps * 3 // 4),
         steps=steps,
         ramp={"kl": 1000},
         ema=0.998,
@@ -98,7 +98,7 @@ def digit_unet() -> UNet2DModel:
 EXPERIMENTS: dict[str, Experiment] = {
     "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
     "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent", warping=0.0),
-    "vae-20d": autoencoder(20, 13000, "variational autoencoder, 20-D latent"),
+    "vae-20d": autoencoder(20, 16000, "variational autoencoder, 20-D latent"),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
         model=lambda: Diffusion(digit_unet(), "linear", "v"),
