@@ -1,6 +1,7 @@
 """Training batches: pure functions of the step, so that a resumed run sees what it would have."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def digit_batches(
     def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         index = epochs(len(pictures), step, size, seed=0)
         x = pictures[index, None].float() / 255
-        if warping:
-            some = round(size * max(0.0, 1 - step / until)) if until else size
+        if warping and not (until and step >= until):
+            some = math.ceil(size * (1 - step / until)) if until else size
             x[:some] = warp(x[:some], generator, warping)
         x = 2 * x - 1 if signed else x
         return (x, classes[index]) if labels else (x,)
