@@ -14,11 +14,15 @@ from diffuser.samplers import SAMPLERS
 from diffuser.weights import names
 
 
-def list_models(_: argparse.Namespace) -> None:
+def list_models(args: argparse.Namespace) -> None:
     """Every model, and whether its weights are here."""
+    from diffuser.cards import table
     from diffuser.experiments import EXPERIMENTS
     from diffuser.weights import WEIGHTS
 
+    if args.table:
+        print(table(), end="")
+        return
     for name, experiment in EXPERIMENTS.items():
         state = "weights" if (WEIGHTS / name).exists() else "-"
         print(f"{name:24}{state:10}{experiment.about}")
@@ -118,7 +122,9 @@ def main() -> None:
     """Reads the arguments and runs one of the commands."""
     parser = argparse.ArgumentParser(prog="python -m diffuser", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    commands.add_parser("list", help="the models").set_defaults(run=list_models)
+    p = commands.add_parser("list", help="the models")
+    p.add_argument("--table", action="store_true", help="as Markdown, with measured figures")
+    p.set_defaults(run=list_models)
     p = commands.add_parser("data", help="fetch, check and cache data sets")
     p.add_argument("names", nargs="*")
     p.set_defaults(run=data)

@@ -30,6 +30,8 @@ UNITS = {
     "real_frechet_ratio": "the same for as many training digits",
     "diversity": "times that of real digits",
     "guidance": "w in u + w (c - u)",
+    "psnr": "dB",
+    "psnr_of_mean_error": "dB",
     "retrieval_top1": "share",
     "retrieval_top5": "share",
     "teacher_top1": "share",
@@ -219,3 +221,24 @@ def card(name: str, evaluation: Evaluation | None = None) -> None:
     figures = json.loads(file.read_text())
     settings = json.loads((folder / "experiment.json").read_text())
     (folder / "README.md").write_text(readme(name, model, figures, settings))
+
+
+HEADLINES = ("negative_elbo", "reconstruction", "accuracy", "retrieval_top1", "psnr")
+"""The figure that stands for a model in the table of all: the first that it has."""
+
+
+def table() -> str:
+    """All shipped models with their headline figures and commands, as Markdown for the README."""
+    lines = ["| model | what it is | measured | by |", "|---|---|---|---|"]
+    for name, experiment in EXPERIMENTS.items():
+        file = WEIGHTS / name / "evaluation.json"
+        if not file.exists():
+            continue
+        figures = json.loads(file.read_text())
+        key = next(key for key in HEADLINES if key in figures)
+        error = figures.get("errors", {}).get(key, figures.get(f"{key}_error"))
+        spread = "" if error is None else f" ± {error:.2g}"
+        value = f"{key.replace('_', ' ')} {number(figures[key])}{spread} {UNITS.get(key, '')}"
+        link = f"[{name}](weights/{name}/README.md)"
+        lines.append(f"| {link} | {experiment.about} | {value.strip()} | `{figures['command']}` |")
+    return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from diffuser.evaluate_text import (
     evaluate_text_to_image,
     judge_scores,
     paraphrase_retrieval,
+    reconstruction_scores,
 )
 from diffuser.frechet import diversity, frechet_distance, group_error, moments
 from diffuser.judges import Judge
@@ -258,6 +259,12 @@ def evaluate_text_encoder(name: str, count: int | None, seed: int) -> Evaluation
     return Evaluation({**paraphrase_retrieval(load(name), count or 1000), "seed": seed})
 
 
+def evaluate_latent_autoencoder(name: str, count: int | None, seed: int) -> Evaluation:
+    """PSNR on unseen emoji, which are fixed: the seed changes nothing."""
+    figures, psnr = reconstruction_scores(load(name), count)
+    return Evaluation({**figures, "seed": seed}, {"psnr": psnr})
+
+
 def evaluate_emoji_judge(name: str, count: int | None, seed: int) -> Evaluation:
     """Retrieval of real, unseen pictures, which are fixed; the card shows those it gets wrong."""
     figures, wrong = judge_scores(load(name), count)
@@ -272,6 +279,7 @@ EVALUATIONS: dict[str, Callable[[str, int | None, int], Evaluation]] = {
     "judge-digits": evaluate_judge,
     "text-to-image": evaluate_prompts,
     "text-to-image-text": evaluate_text_encoder,
+    "text-to-image-vae": evaluate_latent_autoencoder,
     "judge-emoji": evaluate_emoji_judge,
 }
 """(name, count or None for the full protocol, seed) -> what was measured."""
