@@ -1,5 +1,6 @@
 """The folder `weights/`: what ships, how it is written, how it is opened."""
 
+import copy
 import json
 import shutil
 from dataclasses import fields
@@ -68,13 +69,18 @@ def save_weights(name: str, model: nn.Module, seconds: float) -> Path:
     """Writes the model in fp16 as `save_pretrained` does, with experiment.json; returns the folder.
 
     The new folder replaces the old one only when it is whole; cards and figures are carried over.
+    The model is left as it is.
     """
     folder = WEIGHTS / name
-    part = folder.with_name(f".{name}.part")
+    part, old = folder.with_name(f".{name}.part"), folder.with_name(f".{name}.old")
+    if old.exists() and not folder.exists():  # killed between the two renames below
+        old.rename(folder)
+    for rest in (part, old):
+        shutil.rmtree(rest, ignore_errors=True)
     if folder.exists():
-        shutil.copytree(folder, part, dirs_exist_ok=True)
+        shutil.copytree(folder, part)
     part.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(part)
+    copy.deepcopy(model).half().save_pretrained(part)
     settings = {
         f.name: value
         for f in fields(Experiment)
@@ -83,6 +89,7 @@ def save_weights(name: str, model: nn.Module, seconds: float) -> Path:
     record = {"name": name, **settings, "training_seconds": round(seconds)}
     (part / "experiment.json").write_text(json.dumps(record, indent=1) + "\n")
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old)
     part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
     return folder
