@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from PIL import Image
@@ -111,10 +112,13 @@ class Trainer:
         began = time.perf_counter()
         e, rank = self.experiment, self.accelerator.process_index
         world = self.accelerator.num_processes
-        generator = torch.Generator().manual_seed((e.seed << 40) + self.step * world + rank)
-        batch = self.batches(self.step * world + rank, e.batch // world, generator)
+        place = self.step * world + rank
+        # two streams that are not related: what the batch draws and what the model draws
+        for_batch, for_model = np.random.SeedSequence((e.seed, place)).generate_state(2)
+        generator = torch.Generator().manual_seed(int(for_batch))
+        batch = self.batches(place, e.batch // world, generator)
         batch = tuple(part.to(self.device) for part in batch)
-        torch.manual_seed((e.seed << 40) + self.step * world + rank)
+        torch.manual_seed(int(for_model))
         with nullcontext() if self.pure else autocast(self.device):
             terms = self.model(*batch)
         total = sum(self._weight(k) * v.mean() for k, v in terms.items())
