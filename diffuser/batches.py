@@ -65,15 +65,17 @@ def digit_batches(
     """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1].
 
     warping: how much each is turned, stretched and moved; 1 is as much as a digit can bear and
-    still be read. With `until` fewer and fewer are, and none from that step on.
+    still be read. With `until` fewer and fewer are, and none once that many have been seen (by
+    all processes together, so that their number does not matter).
     """
     pictures, classes = (torch.from_numpy(a) for a in digits("train"))
 
     def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         index = epochs(len(pictures), step, size, seed=0)
         x = pictures[index, None].float() / 255
-        if warping and not (until and step >= until):
-            some = math.ceil(size * (1 - step / until)) if until else size
+        seen = step * size
+        if warping and not (until and seen >= until):
+            some = math.ceil(size * (1 - seen / until)) if until else size
             x[:some] = warp(x[:some], generator, warping)
         x = 2 * x - 1 if signed else x
         return (x, classes[index]) if labels else (x,)

@@ -71,7 +71,7 @@ def autoencoder(
         about=about,
         model=partial(AutoEncoder, latent_dim, variational),
         open=AutoEncoder.from_pretrained,
-        data=partial(digit_batches, warping=warping, until=steps * 3 // 4),
+        data=partial(digit_batches, warping=warping, until=256 * steps * 3 // 4),
         steps=steps,
         ramp={"kl": 1000},
         ema=0.998,
