@@ -104,7 +104,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         model=lambda: Diffusion(digit_unet(), "linear", "v"),
         open=Diffusion.from_pretrained,
         data=partial(digit_batches, labels=True, signed=True),
-        steps=2000,
+        steps=1500,
         batch=64,
         decay=0.5,
         optimizer="muon",
