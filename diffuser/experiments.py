@@ -98,7 +98,7 @@ def digit_unet() -> UNet2DModel:
 EXPERIMENTS: dict[str, Experiment] = {
     "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
     "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent", warping=0.0),
-    "vae-20d": autoencoder(20, 16000, "variational autoencoder, 20-D latent"),
+    "vae-20d": autoencoder(20, 24000, "variational autoencoder, 20-D latent"),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
         model=lambda: Diffusion(digit_unet(), "linear", "v"),
