@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from diffuser.autoencoders import AutoEncoder
 from diffuser.data import digits
+from diffuser.device import default_device, fast_dtype
 from diffuser.diffusion import Diffusion
 from diffuser.evaluate_text import (
     evaluate_text_to_image,
@@ -26,7 +27,7 @@ from diffuser.judges import Judge
 from diffuser.likelihood import kl_to_standard_normal
 from diffuser.weights import load
 
-GUIDANCES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0)
+GUIDANCES = (0.0, 1.0, 1.5, 2.0, 3.0)
 SWEEP = 1000
 """Samples at each guidance value, by which the best one is chosen."""
 
@@ -176,7 +177,7 @@ def draw_digits(
     sampler: str,
     steps: int,
     seed: int,
-    batch: int = 250,
+    batch: int = 100,
 ) -> Tensor:
     """One picture for each label, bytes (N, 1, 28, 28); picture i from seed + i."""
     pictures = []
@@ -202,7 +203,8 @@ def evaluate_diffusion(
     Each guidance value gets 1,000 pictures; the one of least Frechet distance, `count` (10,000).
     """
     count = 10_000 if count is None else count
-    model, judge = load(name), load("judge-digits")
+    model = load(name, dtype=fast_dtype(default_device()))
+    judge = load("judge-digits")
     test, test_labels = digit_pictures("test")
     real, _ = judge_digits(judge, test, "test digits")
     reference = moments(real)
@@ -242,6 +244,7 @@ def evaluate_diffusion(
         "of judge-digits to the 10,000 test digits, over that of the 60,000 training digits; "
         "diversity: mean distance of two pictures of a class over that of real ones; guidance "
         "u + w (c - u), chosen by Frechet distance",
+        "precision": str(fast_dtype(default_device())).removeprefix("torch."),
         "seed": seed,
     }
     return Evaluation(figures, terms)
@@ -249,9 +252,8 @@ def evaluate_diffusion(
 
 def evaluate_prompts(name: str, count: int | None, seed: int) -> Evaluation:
     """Whether pictures show what their prompts say; see `evaluate_text_to_image`."""
-    return Evaluation(
-        evaluate_text_to_image(load(name), load("judge-emoji"), seed=seed, count=count)
-    )
+    model = load(name, dtype=fast_dtype(default_device()))
+    return Evaluation(evaluate_text_to_image(model, load("judge-emoji"), seed=seed, count=count))
 
 
 def evaluate_text_encoder(name: str, count: int | None, seed: int) -> Evaluation:
