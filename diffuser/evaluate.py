@@ -55,9 +55,6 @@ def standard_error(values: Tensor) -> float:
     return float(values.double().std() / len(values) ** 0.5)
 
 
-# --- autoencoders ---------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def autoencoder_terms(
     model: AutoEncoder, pictures: Tensor, draws: int = 5, seed: int = 0, batch: int = 500
