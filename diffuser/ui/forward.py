@@ -98,13 +98,11 @@ def build() -> None:
     if clothes_are_here():
         sources.insert(1, ("A piece of clothing", "clothes"))
     gr.Markdown(
-        "**Drag t.** At 0 there is only the picture, at 1 only noise; in between each pixel is so "
-        "much of the one and so much of the other. Notice how long you still recognise the "
-        "picture, and that no step in between had to be computed: every moment is two products "
-        "and one sum away."
+        "**Drag t.** At 0 there is only the picture, at 1 only noise. Notice how long you still "
+        "recognise the one in the other, and that every moment is two products and one sum away."
     )
-    first = LivePicture("forward-noise", draw, {"source": "digit", "digit": 7, "t": 0.3})
-    t = gr.Slider(0, 1, value=0.3, step=0.001, label="Time t", elem_id="forward-t")
+    first = LivePicture("forward-noise", draw, {"source": "digit", "digit": 7, "t": 0.2})
+    t = gr.Slider(0, 1, value=0.2, step=0.001, label="Time t", elem_id="forward-t")
     source = gr.Radio(sources, value="digit", label="Picture")
     with gr.Row():
         schedule = gr.Dropdown(

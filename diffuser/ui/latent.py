@@ -16,8 +16,7 @@ def at_point(args: dict) -> dict:
     trained = gate.flag("trained", args.get("trained", True))
     z = gate.vector("z", args.get("z"), 2, LIMITS[model])
     picture = decode(model, torch.tensor([z]), trained)
-    numbers = [[f"z{k + 1}", f"{v:+.2f}", "z"] for k, v in enumerate(z)]
-    return {"frames": [show.frame(picture, "decoded from z")], "numbers": numbers}
+    return {"frames": [show.frame(picture, "decoded from z")]}
 
 
 def manifold(model: str, trained: bool, side: int = 15) -> tuple[np.ndarray, float]:
@@ -93,8 +92,9 @@ def build() -> None:
             )
         with gr.Column(min_width=280):
             LivePicture("latent-picture", at_point, {}, at_once=False)
-            model = gr.Radio(MODEL_CHOICES, value="vae-2d", label="Network")
-            trained = gr.Radio(TRAINED_CHOICES, value=True, label="Weights")
+            with gr.Row():
+                model = gr.Radio(MODEL_CHOICES, value="vae-2d", label="Network", min_width=200)
+                trained = gr.Radio(TRAINED_CHOICES, value=True, label="Weights", min_width=200)
             pad.follow(model=model, trained=trained)
     gr.Markdown(
         "Each small figure is a test digit, placed where the encoder puts it; the green point is "

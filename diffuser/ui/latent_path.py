@@ -9,7 +9,7 @@ from diffuser.ui import gate, show
 from diffuser.ui.coder import MODELS, decode, digits, encode
 from diffuser.ui.components import LivePicture
 
-START = {"a": 3, "b": 8, "model": "vae-20d"}
+START = {"a": 32, "b": 20, "model": "vae-20d"}
 FRAMES = 11
 
 

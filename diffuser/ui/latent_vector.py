@@ -91,13 +91,13 @@ def build() -> None:
     """The section's components."""
     gr.Markdown("## Twenty dimensions")
     with gr.Row():
-        with gr.Column(scale=1, min_width=260):
+        with gr.Column(scale=1, min_width=260, elem_classes=["beside"]):
             LivePicture("vector-picture", at_vector, {}, at_once=False)
             gr.Markdown(
                 "Each row is one dimension from -3 to +3 standard deviations of the prior, the "
                 "others kept, and its slider moves along it. They are sorted by the nats they "
-                "carry. **Move the first and then the last**: the first change the digit; the "
-                "last, which the KL term has switched off, change nothing."
+                "carry. **Move the first and then the last**: the first change the digit; to the "
+                "last the KL term has left next to nothing to say."
             )
         with gr.Column(scale=2, min_width=300):
             VectorPad("vector-pad", "vector-picture")

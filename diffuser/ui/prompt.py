@@ -83,7 +83,7 @@ def scenes(settings: Settings) -> Iterator[tuple[str, str] | None]:
 def page_run(*values: object) -> Iterator[tuple]:
     """The run of the page, from the raw values of its controls."""
     for scene in scenes(clean(*values)):
-        yield (gr.skip(), gr.skip()) if scene is None else scene
+        yield (None, None) if scene is None else scene  # nothing new: the page keeps its steps
 
 
 _opening_lock = threading.Lock()
@@ -96,13 +96,13 @@ def _first_scene() -> tuple[str, str]:
     return f"[{','.join(step for step, _ in made)}]", made[-1][1]
 
 
-def opening() -> tuple[object, str]:
+def opening() -> tuple[str | None, str]:
     """A finished example, drawn once in the life of the program; or a word where it cannot be."""
     try:
         with _opening_lock:
             return _first_scene()
     except gate.BadInput as absent:
-        return gr.skip(), json.dumps({"note": str(absent)})
+        return None, json.dumps({"note": str(absent)})
 
 
 class Outcome(gr.HTML):
@@ -176,17 +176,23 @@ def build() -> None:
                 EXAMPLES[0][0], label="Words", lines=1, max_lines=6, elem_id="prompt-text"
             )
             with gr.Row():
-                go = gr.Button("Draw", variant="primary", elem_id="prompt-go")
-                stop = gr.Button("Stop", elem_id="prompt-stop")
+                go = gr.Button("Draw", variant="primary", elem_id="prompt-go", min_width=90)
+                stop = gr.Button("Stop", elem_id="prompt-stop", min_width=90)
             outcome = Outcome("prompt-outcome")
             with gr.Row():
-                style = gr.Dropdown(list(STYLES), value=EXAMPLES[0][1], label="Style")
-                pictures = gr.Slider(1, 9, 1, step=1, label="Pictures", buttons=[])
+                style = gr.Dropdown(
+                    list(STYLES), value=EXAMPLES[0][1], label="Style", min_width=120
+                )
+                pictures = gr.Slider(1, 9, 1, step=1, label="Pictures", buttons=[], min_width=120)
             with gr.Row():
                 seed = gr.Number(
-                    EXAMPLES[0][2], label="Seed (-1: random)", precision=0, elem_id="prompt-seed"
+                    EXAMPLES[0][2],
+                    label="Seed (−1 = random)",
+                    precision=0,
+                    elem_id="prompt-seed",
+                    min_width=120,
                 )
-                keep = gr.Button("Keep this seed", size="sm", elem_id="prompt-keep")
+                keep = gr.Button("Keep this seed", size="sm", elem_id="prompt-keep", min_width=120)
             with gr.Accordion("More", open=False):
                 negative = gr.Textbox(label="Not this (negative prompt)", max_lines=4)
                 with gr.Row():

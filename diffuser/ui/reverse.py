@@ -277,15 +277,13 @@ def build() -> None:
     with gr.Row():
         label = gr.Dropdown(LABEL_CHOICES, value="each", label="Label", min_width=160)
         count = gr.Slider(1, MOST, value=MOST, step=1, label="Pictures (for one label)")
-        guidance = gr.Slider(
-            -4, 10, value=2, step=0.1, label="Guidance w, in u + w (c − u)", min_width=220
-        )
+        guidance = gr.Slider(-4, 10, value=2, step=0.1, label="Guidance w", min_width=220)
     with gr.Row():
         sampler = gr.Dropdown(SAMPLER_CHOICES, value="ddim", label="Sampler", min_width=160)
         number = gr.Slider(
             1, 1000, value=20, step=1, label="Steps", min_width=220, elem_id="reverse-steps"
         )
-        eta = gr.Slider(0, 1, value=0, step=0.05, label="η, for DDIM")
+        eta = gr.Slider(0, 1, value=0, step=0.05, label="η (DDIM)", min_width=220)
         seed = gr.Number(
             -1, label="Seed (−1 = random)", precision=0, min_width=160, elem_id="reverse-seed"
         )

@@ -1,68 +1,20 @@
 """One running app and one Chromium for all browser tests; a fresh context for each test."""
 
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 playwright_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
-
-def answers(url: str) -> bool:
-    """Whether something serves this address."""
-    try:
-        urllib.request.urlopen(url, timeout=10).close()
-    except OSError:
-        return False
-    return True
+from served import ARGUMENTS, CHROMIUM, serve  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app as a visitor gets it, in a process of its own on a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    env = os.environ | {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_TEMP_DIR": str(folder),
-        "HF_HUB_OFFLINE": "1",
-    }
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "log.txt").open("w+") as log:
-        app = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            deadline = time.monotonic() + 300  # a busy machine is slow, not wrong
-            while not answers(url) and app.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.5)
-            if app.poll() is not None or not answers(url):
-                pytest.fail(f"the app did not start:\n{(folder / 'log.txt').read_text()}")
-            yield url
-        finally:
-            app.terminate()
-            app.wait(20)
+    """The app as a visitor gets it."""
+    with serve([sys.executable, "app.py"], tmp_path_factory.mktemp("app")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

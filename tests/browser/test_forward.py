@@ -15,7 +15,6 @@ PIXELS = """([name, k]) => { const c = document.querySelectorAll('#' + name + ' 
 @pytest.fixture
 def tab(page):
     """The page with the forward tab open and its first picture there."""
-    page.set_default_timeout(120_000)
     page.get_by_role("tab", name="Forward").click()
     page.wait_for_selector("#forward-noise .frame canvas")
     return page
@@ -37,7 +36,7 @@ def wait_for_mixture(page, args: dict) -> None:
 def test_dragging_t_shows_the_last_position_without_the_queue(tab) -> None:
     joined = []
     tab.on("request", lambda r: joined.append(r.url) if "/queue/join" in r.url else None)
-    wait_for_mixture(tab, {"source": "digit", "digit": 7, "t": 0.3})
+    wait_for_mixture(tab, {"source": "digit", "digit": 7, "t": 0.2})
     slider = tab.locator("#forward-t input[type=range]")
     box = slider.bounding_box()
     tab.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
@@ -91,7 +90,13 @@ def test_a_stroke_becomes_the_picture(tab) -> None:
     )
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
-def test_a_phone_needs_no_sideways_scrolling(tab) -> None:
-    see(tab, "forward-identity", "table")
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_a_wrong_seed_gets_a_sentence(tab) -> None:
+    field = tab.get_by_label("Seed of the noise")
+    field.fill("-5")
+    field.press("Tab")
+    note = tab.locator("#forward-noise .note")
+    note.get_by_text("seed must be a whole number from -1").wait_for()
+    field.fill("5")
+    field.press("Tab")
+    wait_for_mixture(tab, {"source": "digit", "digit": 7, "t": 0.2, "seed": 5})
+    assert note.inner_text() == ""

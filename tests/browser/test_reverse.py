@@ -1,6 +1,9 @@
 """The reverse tab in a real browser: every step arrives, can be scrubbed, and can be stopped."""
 
 import pytest
+import torch
+
+from diffuser.ui import coder, show
 
 BUFFER = "document.querySelector('#reverse-player .player').dataset"
 
@@ -8,7 +11,6 @@ BUFFER = "document.querySelector('#reverse-player .player').dataset"
 @pytest.fixture
 def tab(page):
     """The page with the reverse tab open on its first, finished scene."""
-    page.set_default_timeout(120_000)
     page.get_by_role("tab", name="Reverse").click()
     page.wait_for_function(f"{BUFFER}.have === '21'")
     # A new run has other pictures; note each step that is shown, with the run it belongs to.
@@ -75,6 +77,34 @@ def test_play_and_pause_and_the_marker_on_the_curves(tab) -> None:
     assert tab.evaluate(f"{BUFFER}.at") == at
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
-def test_a_phone_needs_no_sideways_scrolling(tab) -> None:
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_a_wrong_seed_gets_a_sentence(tab) -> None:
+    fill(tab, "reverse-seed", -5)
+    tab.locator("#reverse-go").click()
+    tab.get_by_text("seed must be a whole number from -1").first.wait_for()
+
+
+def test_dragging_a_latent_goes_on_while_a_sampling_runs(tab) -> None:
+    fill(tab, "reverse-steps", 1000)
+    tab.locator("#reverse-go").click()
+    tab.wait_for_function(f"window.seen.length > 2 && {BUFFER}.have < 1000")
+    tab.get_by_role("tab", name="Latent space").click()
+    tab.wait_for_selector("#latent-picture .frame canvas")
+    box = tab.locator("#latent-pad .pad").bounding_box()
+    tab.mouse.move(box["x"] + 100, box["y"] + 100)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 300, box["y"] + 200, steps=30)
+    tab.mouse.up()
+    z = tab.locator("#latent-pad .pad").get_attribute("data-z")
+    drawn = torch.tensor([[float(v) for v in z.split(",")]])
+    wanted = show.pictures(coder.decode("vae-2d", drawn)).flatten().tolist()
+    tab.wait_for_function(
+        """wanted => { const c = document.querySelector('#latent-picture .frame canvas');
+        const px = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return wanted.every((v, i) => Math.abs(v - px[4 * i]) <= 1); }""",
+        arg=wanted,
+    )
+    tab.get_by_role("tab", name="Reverse").click()
+    have = int(tab.evaluate(f"{BUFFER}.have"))
+    assert have < 1000, "the sampling was over before the dragging was"
+    tab.wait_for_function(f"have => Number({BUFFER}.have) > have", arg=have)
+    tab.locator("#reverse-stop").click()
