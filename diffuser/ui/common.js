@@ -27,10 +27,12 @@ function paintAll(box, frames) {
     figure.append(document.createElement('canvas'), document.createElement('figcaption'));
     box.append(figure);
   }
-  frames.forEach((frame, k) => {
+  const narrow = box.clientWidth > 0 && box.clientWidth < 520;  // a phone: a long row becomes two
+  frames.forEach((given, k) => {
+    const frame = narrow && given.columns > 6 ? { ...given, columns: Math.ceil(given.columns / 2) } : given;
     const figure = box.children[k], [canvas, caption] = figure.children;
     figure.className = 'frame q-' + frame.quantity;
-    const ratio = frame.columns / Math.ceil(frame.n / frame.columns);
+    const ratio = given.columns / Math.ceil(given.n / given.columns);
     figure.classList.toggle('strip', ratio >= 4);
     figure.style.setProperty('--grow', ratio >= 4 ? 1 : Math.min(2, Math.max(1, frame.w / 64)));
     if (caption.textContent !== frame.name) caption.textContent = frame.name;

@@ -153,7 +153,7 @@ def trajectory(s: Settings, model: Diffusion) -> Iterator[Moment]:
 
 def as_step(m: Moment, s: Settings, run: str, trained: bool) -> str:
     """A Moment as the value of the player: three frames and their numbers."""
-    columns = s.pictures if s.pictures <= 3 else -(-s.pictures // 2)
+    columns = -(-s.pictures // 2) if 4 <= s.pictures <= 6 else s.pictures  # else one row
     limit = m.alpha + 2 * m.sigma
     numbers = [
         ("time t", plain(m.t), "xt"),
@@ -265,10 +265,9 @@ def panels() -> list[dict]:
 def build() -> None:
     """The tab's components and their connections."""
     gr.Markdown(
-        "A network was shown noisy digits and learned to say what is noise in them. Here it walks "
-        "back from pure noise, a step at a time. **Drag the step** below the pictures and watch "
-        "the middle one: the network's guess is a blur at first, an average of all digits it "
-        "could still become, and sharpens as the choice is made."
+        "A network learned to say what is noise in a picture; here it walks back from pure noise. "
+        "**Drag the step** and watch x₀, what it expects: a blur at first, an average of all that "
+        "it could still become, which sharpens as the choice is made."
     )
     player = Player("reverse-player")
     with gr.Row():
