@@ -41,10 +41,13 @@ THEME = gr.themes.Base(
     slider_color="#4a4fb8",
     slider_color_dark="#8a8ff0",
 )
+# Gradio counts how many tabs fit before our style is there; this makes it count again.
+MEASURE = "() => setTimeout(() => window.dispatchEvent(new Event('resize')), 500)"
 CSS = (Path(__file__).parent / "theme.css").read_text()
 LAUNCH = {
     "theme": THEME,
     "css": CSS,
+    "js": MEASURE,
     "run_history": False,
     "enable_monitoring": False,
     "max_file_size": "10mb",

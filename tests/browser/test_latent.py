@@ -65,7 +65,7 @@ def test_arrow_keys_move_the_point(page) -> None:
 def test_the_other_network_brings_its_own_map(page) -> None:
     page.wait_for_selector("#latent-picture .frame canvas")
     before = page.locator("#latent-pad .pad").get_attribute("data-z")
-    page.get_by_label("Autoencoder", exact=True).check()
+    page.get_by_role("radio", name="Autoencoder", exact=True).check()
     page.wait_for_function(
         "z => document.querySelector('#latent-pad .pad').dataset.z !== z", arg=before
     )

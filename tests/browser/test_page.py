@@ -19,6 +19,15 @@ WIDE = """() => {
     .map(e => e.tagName + '.' + e.getAttribute('class')).slice(0, 5); }"""
 
 
+def open_tab(page, name: str) -> None:
+    """In the bar, or in its menu where the bar is too short."""
+    tab = page.get_by_role("tab", name=name)
+    if not tab.is_visible():
+        page.get_by_label("More tabs").click()
+        tab = page.locator(".overflow-dropdown").get_by_text(name)
+    tab.click()
+
+
 def scroll_through(page) -> None:
     """From top to bottom, waiting for each view: they draw when they are first seen."""
     y = 0
@@ -31,7 +40,7 @@ def scroll_through(page) -> None:
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
 def test_on_a_phone_no_tab_is_wider_than_the_screen(page) -> None:
     for name in TABS:
-        page.get_by_role("tab", name=name).click()
+        open_tab(page, name)
         page.wait_for_selector(".tabitem .diffuser >> visible=true")
         scroll_through(page)
         width = page.evaluate("document.documentElement.scrollWidth")
