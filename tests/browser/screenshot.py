@@ -25,8 +25,6 @@ def main() -> None:
             page.wait_for_selector("#latent-picture .frame canvas")
             shot = Image.open(BytesIO(page.screenshot())).convert("RGB")
             browser.close()
-    # 255 colours are enough for a page, and a third of the bytes.
-    shot = shot.quantize(255, dither=Image.Dither.NONE)
     target = ROOT / "weights" / "page.png"
     shot.save(target, optimize=True)
     size = target.stat().st_size
