@@ -18,14 +18,14 @@ from diffuser.ui.components import NOTE, Player, message, script
 from diffuser.ui.drawing import STYLES, Settings, clean, draw, generate, words
 
 EXAMPLES = (  # prompt, style, seed
-    ("a green turtle", "flat", 1),
-    ("red heart", "3d", 2),
-    ("cat face", "noto", 3),
-    ("a slice of pizza", "any", 4),
-    ("mountain", "twemoji", 5),
-    ("purple octopus", "blob", 6),
-    ("a rocket on a blue background", "flat", 7),
-    ("bouquet", "any", 8),
+    ("a purple car", "flat", 1),
+    ("red heart", "3d", 1),
+    ("cat face", "noto", 1),
+    ("house", "noto", 6),
+    ("bus", "flat", 5),
+    ("a pink house", "3d", 5),
+    ("deciduous tree", "flat", 4),
+    ("grinning face", "blob", 2),
 )
 SECONDS = 120.0  # the longest a job may take
 PNG_SCALE = 8  # a saved file is 512 pixels wide, each pixel of the picture kept as a square
