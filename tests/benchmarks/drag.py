@@ -103,7 +103,8 @@ def app() -> None:
         go, steps = gr.Button("Sample", elem_id="go"), gr.Textbox(elem_id="steps")
         go.click(lanes.heavy(600)(sampling), None, steps, **lanes.HEAVY)
     demo.queue(**lanes.QUEUE)
-    demo.launch(**theme.LAUNCH)
+    # Gradio's default is to keep a history of runs in the browser; ours has none to keep.
+    demo.launch(**{**theme.LAUNCH, "run_history": True})
 
 
 def drag(page: Page, handle: str, rise: float) -> dict:
