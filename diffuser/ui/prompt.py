@@ -19,8 +19,8 @@ from diffuser.ui.drawing import STYLES, Settings, clean, draw, generate, words
 
 EXAMPLES = (  # prompt, style, seed
     ("a purple car", "flat", 1),
-    ("red heart", "3d", 1),
-    ("cat face", "noto", 1),
+    ("red heart", "3d", 2),
+    ("cat face", "noto", 4),
     ("house", "noto", 6),
     ("bus", "flat", 5),
     ("a pink house", "3d", 5),
