@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffuser import cards, evaluate, frechet
+from diffuser import cards, evaluate, frechet, weights
 from diffuser.__main__ import main
 from diffuser.autoencoders import AutoEncoder
 from diffuser.data import shipped_digits
@@ -282,7 +282,9 @@ def test_command_sample(small, monkeypatch, capsys, tmp_path):
 
 
 def test_command_says_what_is_missing(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("diffuser.weights.WEIGHTS", tmp_path)
+    weights._load.cache_clear()  # another test may have loaded it
     with pytest.raises(SystemExit, match="train the model with"):
         command(monkeypatch, capsys, "sample", "ae-2d")
 
