@@ -2,11 +2,13 @@
 // The visitor's words are only ever set with textContent.
 const status = element.querySelector('.status'), note = element.querySelector('.note');
 const tokens = element.querySelector('.tokens'), files = element.querySelector('.files');
-let busy = false;
+let busy = false, run = null, halted = null;
 
 function receive() {
   if (!props.value) return;
   const news = JSON.parse(props.value);
+  if (news.run && news.run === halted) return;  // was under way when the visitor stopped it
+  run = news.run;
   busy = Boolean(news.busy);
   status.textContent = news.status || '';
   if (note.textContent !== (news.note || '')) note.textContent = news.note || '';
@@ -31,7 +33,7 @@ function receive() {
   }));
 }
 hear(props.name, message => {
-  if (message.stopped && busy) { busy = false; status.textContent = 'Stopped. The steps so far are kept: scrub through them.'; }
+  if (message.stopped && busy) { busy = false; halted = run; status.textContent = 'Stopped. The steps so far are kept: scrub through them.'; }
 });
 watch('value', receive);
 receive();

@@ -63,6 +63,7 @@ def scenes(settings: Settings) -> Iterator[tuple[str, str] | None]:
         ]
         frames.append(show.frame(latents, "latents, four channels each", "z", columns=len(latents)))
         news = {
+            "run": run,
             "busy": i < settings.steps,
             "status": progress(settings, i, time.monotonic() - began),
             "seed": settings.seed,
@@ -108,7 +109,7 @@ def opening() -> tuple[str | None, str]:
 class Outcome(gr.HTML):
     """Words and files beside a drawing: progress, the tokens that were read, PNG files to save.
 
-    Its value is JSON text {"busy", "status", "note", "tokens", "cut", "files", "seed"}.
+    Its value is JSON text {"run", "busy", "status", "note", "tokens", "cut", "files", "seed"}.
     """
 
     def __init__(self, name: str) -> None:
