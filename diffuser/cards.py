@@ -68,7 +68,11 @@ WORDS = {
         VAE_USE,
     ),
     "vae-20d": Words(
-        "A variational autoencoder of digits with a twenty-dimensional latent.", MNIST, VAE_USE
+        "A variational autoencoder of digits with a twenty-dimensional latent.",
+        MNIST,
+        VAE_USE,
+        LIMITS + " These weights are of one run whose settings changed on the way: 9,000 steps on "
+        "the digits as they are, 4,000 with half of them warped, the rest as the experiment says.",
     ),
     "ddpm-digits": Words(
         "A class-conditional diffusion model of digits, 28 x 28. `unet/` and `scheduler/` open "
