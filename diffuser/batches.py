@@ -89,6 +89,12 @@ def emoji_pictures(split: tuple[int, ...] = (0,)) -> Tensor:
     return torch.from_numpy(data.images[np.isin(data.split, split)])
 
 
+def on_ground(rgba: Tensor, colour: Tensor | float = 1.0) -> Tensor:
+    """RGBA (B, 4, H, W) in [0, 1], not premultiplied, on a colour: (B, 3, H, W)."""
+    alpha = rgba[:, 3:]
+    return alpha * rgba[:, :3] + (1 - alpha) * colour
+
+
 def emoji_batches() -> Batches:
     """Training emoji (B, 3, 64, 64) in [-1, 1]: on white or a colour, moved, some recoloured."""
     pictures = emoji_pictures()
@@ -100,7 +106,7 @@ def emoji_batches() -> Batches:
         rgba = torch.where(flip, rgba.flip(-1), rgba)
         colour = torch.rand(size, 3, 1, 1, generator=generator)
         colour = torch.where(torch.rand(size, 1, 1, 1, generator=generator) < 0.6, 1.0, colour)
-        x = rgba[:, 3:] * rgba[:, :3] + (1 - rgba[:, 3:]) * colour
+        x = on_ground(rgba, colour)
         if torch.rand((), generator=generator) < 0.3:
             x = x[:, torch.randperm(3, generator=generator)]
         return (2 * x - 1,)
@@ -112,7 +118,7 @@ def emoji_batches() -> Batches:
 def normalise_latents(autoencoder: LatentAutoencoder) -> None:
     """Gives the latents of training emoji mean 0 and deviation 1 in each channel."""
     rgba = emoji_pictures()[::6].permute(0, 3, 1, 2).float() / 255
-    x = 2 * (rgba[:, 3:] * rgba[:, :3] + 1 - rgba[:, 3:]) - 1
+    x = 2 * on_ground(rgba) - 1
     z = torch.cat([autoencoder.encode(part) for part in x.split(64)]).float()
     autoencoder.normalise(z.mean((0, 2, 3)), z.std((0, 2, 3)))
 

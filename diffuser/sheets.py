@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from diffuser.autoencoders import AutoEncoder
-from diffuser.batches import emoji_pictures
+from diffuser.batches import emoji_pictures, on_ground
 from diffuser.diffusion import Diffusion
 from diffuser.latents import LatentAutoencoder
 from diffuser.text_to_image import TextToImage
@@ -68,7 +68,7 @@ PROMPTS = tuple(
 def reconstruction_sheet(model: LatentAutoencoder) -> Tensor:
     """32 held-out emoji, each row of 16 above its reconstruction."""
     rgba = emoji_pictures((1, 2))[::7][:32].permute(0, 3, 1, 2).float() / 255
-    x = rgba[:, 3:] * rgba[:, :3] + 1 - rgba[:, 3:]
+    x = on_ground(rgba)
     y = model.decode(model.encode(2 * x - 1)).float() / 2 + 0.5
     return torch.cat([x[:16], y[:16], x[16:], y[16:]]).clamp(0, 1)
 
