@@ -46,8 +46,13 @@ def train(args: argparse.Namespace) -> None:
         experiment = dataclasses.replace(experiment, steps=args.steps)
     if args.restart:
         checkpoint_file(args.name).unlink(missing_ok=True)
-    fresh = args.restart or not (WEIGHTS / args.name).exists()
-    trainer = Trainer(args.name, experiment, None if fresh else open_weights(args.name))
+    start = None
+    if (WEIGHTS / args.name).exists() and not args.restart:
+        start = open_weights(args.name)
+    elif experiment.start:
+        start = experiment.model()
+        start.load_state_dict(open_weights(experiment.start).state_dict())
+    trainer = Trainer(args.name, experiment, start)
     main = trainer.accelerator.is_main_process
     folder = checkpoint_file(args.name).parent / args.name
     mean: dict[str, float] = {}

@@ -60,10 +60,15 @@ def warp(x: Tensor, generator: torch.Generator, strength: float) -> Tensor:
 
 
 def digit_batches(
-    labels: bool = False, signed: bool = False, warping: float = 0.0, until: int | None = None
+    labels: bool = False,
+    signed: bool = False,
+    binary: bool = False,
+    warping: float = 0.0,
+    until: int | None = None,
 ) -> Batches:
     """The 60,000 training digits, (B, 1, 28, 28) in [0, 1] or, signed, in [-1, 1].
 
+    binary: each pixel is drawn anew, 1 with its grey value as probability (dynamic binarisation).
     warping: how much each is turned, stretched and moved; 1 is as much as a digit can bear and
     still be read. With `until` fewer and fewer are, and none once that many have been seen (by
     all processes together, so that their number does not matter).
@@ -77,6 +82,7 @@ def digit_batches(
         if warping and not (until and seen >= until):
             some = math.ceil(size * (1 - seen / until)) if until else size
             x[:some] = warp(x[:some], generator, warping)
+        x = torch.bernoulli(x.clamp(0, 1), generator=generator) if binary else x
         x = 2 * x - 1 if signed else x
         return (x, classes[index]) if labels else (x,)
 

@@ -9,6 +9,7 @@ from typing import Literal
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from diffuser.ablations import Family
 from diffuser.autoencoders import AutoEncoder
 from diffuser.batches import (
     Batches,
@@ -19,10 +20,18 @@ from diffuser.batches import (
     normalise_latents,
 )
 from diffuser.diffusion import Diffusion
+from diffuser.hierarchical import HierarchicalVAE
 from diffuser.judges import Judge
 from diffuser.latents import LatentAutoencoder
 from diffuser.lessons import sentence_batches
-from diffuser.sheets import class_sheet, prior_sheet, prompt_sheet, reconstruction_sheet
+from diffuser.sheets import (
+    class_sheet,
+    family_sheet,
+    level_sheet,
+    prior_sheet,
+    prompt_sheet,
+    reconstruction_sheet,
+)
 from diffuser.text_encoder import Distillation
 from diffuser.text_to_image import TextToImage
 
@@ -56,6 +65,8 @@ class Experiment:
     """Loss terms that come in linearly, and over how many steps."""
     pure_bf16: bool = False
     """Compute in bf16 weights, where the processor gains by it, instead of casting each product."""
+    start: str | None = None
+    """The experiment from whose weights a first run begins; random ones where None."""
     finish: Callable[[nn.Module], None] | None = None
     """What is done to the averaged model, once, before it ships."""
     sheet: Callable[[nn.Module], Tensor] | None = None
@@ -79,6 +90,19 @@ def autoencoder(
     )
 
 
+def binary_autoencoder(importance: int, steps: int, about: str, **settings) -> Experiment:
+    """A residual MLP with 50 latent dimensions on binarised digits, the same for VAE and IWAE."""
+    return Experiment(
+        about=about,
+        model=partial(AutoEncoder, 50, True, 28, 320, 1, 1, importance),
+        open=AutoEncoder.from_pretrained,
+        data=partial(digit_batches, binary=True),
+        steps=steps,
+        sheet=prior_sheet,
+        **settings,
+    )
+
+
 def digit_unet() -> UNet2DModel:
     """The stock class: 28 -> 14 -> 7, attention at 7 x 7, ten classes and "none"."""
     return UNet2DModel(
@@ -99,6 +123,33 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ae-2d": autoencoder(2, 5000, "plain autoencoder, 2-D code", variational=False),
     "vae-2d": autoencoder(2, 14000, "variational autoencoder, 2-D latent", warping=0.0),
     "vae-20d": autoencoder(20, 24000, "variational autoencoder, 20-D latent"),
+    "vae-50d": binary_autoencoder(
+        1, 20000, "variational autoencoder, 50-D latent, binary pixels", ramp={"kl": 2000}
+    ),
+    "iwae-50d": binary_autoencoder(
+        50, 6000, "the same network, importance-weighted", start="vae-50d", batch=64, rate=5e-4
+    ),
+    "ablations": Experiment(
+        about="VAEs with one part left out or changed",
+        model=Family,
+        open=Family.from_pretrained,
+        data=digit_batches,
+        steps=4000,
+        clip=1e6,  # the norm is that of all members together: clipping would tie them to each other
+        pure_bf16=True,
+        sheet=family_sheet,
+    ),
+    "hvae": Experiment(
+        about="hierarchical VAE of binary digits, four levels",
+        model=HierarchicalVAE,
+        open=HierarchicalVAE.from_pretrained,
+        data=partial(digit_batches, binary=True, warping=0.25, until=256 * 16000 * 3 // 4),
+        steps=16000,
+        ramp={f"kl_{k}": 2000 for k in (1, 2, 3, 4)},
+        clip=20.0,
+        pure_bf16=True,
+        sheet=level_sheet,
+    ),
     "ddpm-digits": Experiment(
         about="class-conditional diffusion model of digits",
         model=lambda: Diffusion(digit_unet(), "linear", "v"),

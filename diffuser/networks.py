@@ -5,33 +5,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class ResidualMLP(nn.Module):
-    """Linear -> `blocks` residual blocks of LayerNorm, GELU -> Linear; (B, inputs) -> (B, outputs).
+class ResidualBlock(nn.Sequential):
+    """x + Linear(GELU(Linear(LayerNorm(x)))), (B, width) -> (B, width).
 
-    The residual branches and the output start at zero, so training starts from a plain map.
+    The branch starts at zero, so that a deep stack starts as a plain map.
     """
+
+    def __init__(self, width: int):
+        last = nn.Linear(width, width)
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), last)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class ResidualMLP(nn.Module):
+    """Linear, `blocks` residual blocks, LayerNorm, GELU, Linear; (B, inputs) -> (B, outputs)."""
 
     def __init__(self, inputs: int, outputs: int, width: int, blocks: int):
         super().__init__()
         self.enter = nn.Linear(inputs, width)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(width),
-                nn.Linear(width, width),
-                nn.GELU(),
-                nn.Linear(width, width),
-            )
-            for _ in range(blocks)
-        )
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Linear(width, outputs))
-        for block in self.blocks:
-            nn.init.zeros_(block[-1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.enter(x)
-        for block in self.blocks:
-            x = x + block(x)
-        return self.leave(x)
+        return self.leave(self.blocks(self.enter(x)))
 
 
 class ConvBlock(nn.Module):

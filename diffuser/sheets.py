@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from diffuser.ablations import Family
 from diffuser.autoencoders import AutoEncoder
 from diffuser.batches import emoji_pictures, on_ground
 from diffuser.diffusion import Diffusion
+from diffuser.hierarchical import HierarchicalVAE
 from diffuser.latents import LatentAutoencoder
 from diffuser.text_to_image import TextToImage
 
@@ -76,6 +78,16 @@ def reconstruction_sheet(model: LatentAutoencoder) -> Tensor:
 def prior_sheet(model: AutoEncoder) -> Tensor:
     """64 pictures from the prior."""
     return next(model.sample(64)).x0
+
+
+def family_sheet(model: Family) -> Tensor:
+    """16 pictures from the prior of each member, one row a member."""
+    return next(model.sample(16)).x0
+
+
+def level_sheet(model: HierarchicalVAE) -> Tensor:
+    """16 pictures from the prior, one row for each level: what is known down to it."""
+    return torch.cat([step.x0 for step in model.sample(16)])
 
 
 def class_sheet(model: Diffusion) -> Tensor:
