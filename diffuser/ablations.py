@@ -56,7 +56,7 @@ class Ablation:
 
 TEN = {"latent_dim": 10}
 TEXTBOOK = {"width": 256, "textbook": True}
-BETAS = (0.0, 1.0, 4.0, 10.0, 30.0, 100.0)
+BETAS = (0.0, 1.0, 2.0, 4.0, 8.0, 30.0)
 FAMILY: dict[str, Ablation] = {
     "vae": Ablation("the whole VAE"),
     "no-noise": Ablation("a VAE without eps: z is the mean", noise=False),
@@ -64,8 +64,8 @@ FAMILY: dict[str, Ablation] = {
     "ae": Ablation("a plain autoencoder", network={"variational": False}),
     **{f"beta-{b:g}": Ablation(f"10-D, KL weighted by {b:g}", b, network=TEN) for b in BETAS},
     "free-nats": Ablation(
-        "10-D, KL weighted by 100, the first half nat of each dimension free",
-        100.0,
+        "10-D, KL weighted by 30, the first half nat of each dimension free",
+        30.0,
         free_nats=0.5,
         network=TEN,
     ),

@@ -68,15 +68,13 @@ class AutoEncoder(ModelMixin, ConfigMixin):
         """Pixel probabilities in [0, 1], (B, 1, side, side)."""
         return self.decode_logits(z).sigmoid()
 
-    def forward(self, x: Tensor, eps: Tensor | None = None) -> dict[str, Tensor]:
+    def elbo(self, x: Tensor, eps: Tensor | None = None) -> dict[str, Tensor]:
         """The negative ELBO (Luo eq. 19) of each picture, in nats: reconstruction (B,), kl (B,).
 
         One draw z = mean + exp(log_var / 2) eps, with fresh eps unless (B, latent_dim) is given.
         With grey pixels the reconstruction is a cross-entropy that compares models but is not a
-        likelihood. An importance-weighted model has one term, "negative_bound" (B,).
+        likelihood.
         """
-        if self.importance > 1:
-            return {"negative_bound": -importance_bound(self.log_weights(x, self.importance))}
         mean, log_var = self.encode(x)
         z = mean
         if log_var is not None:
@@ -86,6 +84,12 @@ class AutoEncoder(ModelMixin, ConfigMixin):
         if log_var is not None:
             terms["kl"] = kl_to_standard_normal(mean.float(), log_var.float()).sum(1)
         return terms
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """What is minimised: the terms of `elbo`; with importance draws "negative_bound" (B,)."""
+        if self.importance == 1:
+            return self.elbo(x)
+        return {"negative_bound": -importance_bound(self.log_weights(x, self.importance))}
 
     loss = forward
 

@@ -2,21 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from diffuser.evaluate import Evaluation
+from diffuser.card_words import WORDS
 from diffuser.experiments import EXPERIMENTS
+from diffuser.measures import Evaluation
 from diffuser.train import save_sheet
 from diffuser.weights import WEIGHTS, load
 
-MNIST = """the 60,000 training digits of MNIST (Y. LeCun, C. Cortes, C. J. C. Burges,
-  <http://yann.lecun.com/exdb/mnist/>), usually cited as CC BY-SA 3.0"""
-EMOJI = """emoji of eight styles with captions from Unicode's names: Noto Emoji, Noto Emoji v1 and
-  FxEmoji (Apache-2.0), Fluent Emoji in two styles (MIT), the others CC BY 4.0; held-out pairs and
-  concepts were never trained on"""
 UNITS = {
     "negative_elbo": "nats",
     "reconstruction": "nats, grey binary cross-entropy",
@@ -24,6 +19,12 @@ UNITS = {
     "kl_per_dimension": "nats",
     "active_units": "dimensions whose mean varies",
     "nll": "nats",
+    "gap": "nats between the ELBO and the importance-weighted bound",
+    "kl_per_level": "nats, from the top",
+    "accuracy_kept": "share read as their own class",
+    "accuracy_level_resampled": "share, for each level alone, from the top",
+    "accuracy_level_and_below_resampled": "share, for each level with all below it",
+    "grid_read": "share of the VAE's grid that the judge reads",
     "bits_per_dim": "bits",
     "accuracy": "share",
     "frechet_ratio": "times that of training to test digits; less is better",
@@ -36,107 +37,8 @@ UNITS = {
     "retrieval_top5": "share",
     "teacher_top1": "share",
 }
-SKIP = ("errors", "protocol", "seed", "count", "by_guidance", "frechet_unit", "command")
-
-LIMITS = "Small models for learning and teaching; not for reading real handwriting."
-
-
-@dataclass(frozen=True)
-class Words:
-    """What a card says that cannot be measured."""
-
-    about: str
-    data: str
-    use: str
-    limits: str = LIMITS
-
-
-VAE_USE = """\
-vae = diffuser.load("{name}")
-mean, log_var = vae.encode(x)  # x: (B, 1, 28, 28) in [0, 1]
-x = vae.decode(mean)"""
-WORDS = {
-    "ae-2d": Words(
-        "A plain autoencoder of digits with a two-dimensional code: what a variational one is "
-        "compared with. Its code has gaps, and draws from N(0, I) need not be digits.",
-        MNIST,
-        VAE_USE,
-    ),
-    "vae-2d": Words(
-        "A variational autoencoder of digits with a two-dimensional latent, which fits on a page.",
-        MNIST,
-        VAE_USE,
-    ),
-    "vae-20d": Words(
-        "A variational autoencoder of digits with a twenty-dimensional latent.",
-        MNIST,
-        VAE_USE,
-        LIMITS + " These weights are of one run whose settings changed on the way: 9,000 steps on "
-        "the digits as they are, 4,000 with half of them warped, the rest as the experiment says.",
-    ),
-    "ddpm-digits": Words(
-        "A class-conditional diffusion model of digits, 28 x 28. `unet/` and `scheduler/` open "
-        'with diffusers\' `UNet2DModel` and `DDIMScheduler`; label 10 is "no label".',
-        MNIST,
-        """\
-model = diffuser.load("{name}")
-*_, last = model.sample(8, label=3, guidance=2.0, sampler="dpmpp-2m", steps=20, seed=0)
-pictures = (last.x + 1) / 2  # (8, 1, 28, 28)""",
-    ),
-    "judge-digits": Words(
-        "A classifier of digits, trained on real ones alone, by whose labels and features "
-        "generated digits are measured. The picture shows the test digits that it gets wrong.",
-        MNIST,
-        """\
-judge = diffuser.load("{name}")
-features, logits = judge.judge(x)  # x: (N, 1, 28, 28) in [-1, 1]""",
-    ),
-    "text-to-image": Words(
-        "Latent diffusion of 64 x 64 emoji from captions, in stock parts: the folder opens with "
-        "diffusers' `DiffusionPipeline.from_pretrained`.",
-        EMOJI,
-        """\
-model = diffuser.load("{name}")
-model.generate("a red apple, flat style", seed=0).save("apple.png")""",
-        "A first denoiser, trained for little more than an hour on one core; outlines are soft. Of "
-        "the 48 prompts above (in the order of `diffuser.sheets.PROMPTS`; guidance 4, 20 steps) "
-        "hearts, cars, buses, houses, cat faces, mushrooms, trees and simple faces are what they "
-        "should be, and a colour is followed for hearts, cars, houses and backgrounds. Octopus, "
-        "pizza, rocket, rainbow, turtle, fish and pumpkin are mere shapes; the red apple in flat "
-        "style is green; a cat with sunglasses has none; a bunny is almost blank.",
-    ),
-    "text-to-image-vae": Words(
-        "The autoencoder of latent diffusion: 64 x 64 pictures to 16 x 16 x 4 latents and back.",
-        EMOJI,
-        """\
-vae = diffuser.load("{name}")
-x = vae.decode(vae.encode(x))  # x: (B, 3, 64, 64) in [-1, 1]""",
-    ),
-    "text-to-image-text": Words(
-        "A BERT of three layers that reads prompts, distilled from all-MiniLM-L6-v2: its word "
-        "vectors and layers 0, 2 and 5, with the strongest two thirds of their neurons, learned to "
-        "give its token states and sentence vectors. `text_encoder/` and `tokenizer/` open with "
-        "transformers' `AutoModel` and `AutoTokenizer`.",
-        """50,000 sentences: captions of the emoji, and templates filled with their names and tags,
-  colours, adjectives and everyday words; as told by all-MiniLM-L6-v2 (Apache-2.0; N. Reimers and
-  I. Gurevych, <https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2>)""",
-        """\
-model = diffuser.load("{name}")
-states, mask = model.encode(["a red apple, flat style"])  # (1, 24, 384), (1, 24)""",
-        "English only; other alphabets are unknown to it, and a prompt is cut after 24 tokens.",
-    ),
-    "judge-emoji": Words(
-        "A classifier of emoji, trained on real ones alone, by which generated ones are measured. "
-        "Its classes are the concepts of `diffuser.data.emoji.load()`, in that order. The picture "
-        "shows the unseen real ones that it takes for another of the 200 scoring concepts.",
-        EMOJI,
-        """\
-judge = diffuser.load("{name}")
-features, logits = judge.judge(x)  # x: (N, 3, 64, 64) in [-1, 1]""",
-        "It goes by colour and outline: a picture with the right ones may pass though a person "
-        "would wince. It knows its own training pictures by heart.",
-    ),
-}
+SKIP = {"errors", "protocol", "seed", "count", "command", "frechet_unit", "gap_count"}
+SKIP |= {"by_guidance", "by_member"}  # tables of their own
 
 
 def number(value: Any) -> str:
@@ -172,6 +74,22 @@ def sweep(figures: dict[str, Any]) -> str:
     return f"\nEach guidance value on {count:,} pictures:\n\n{head}" + "\n".join(lines) + "\n"
 
 
+def members(figures: dict[str, Any]) -> str:
+    """The table of a family's members, or nothing."""
+    found = figures.get("by_member", {})
+    keys = list(dict.fromkeys(key for row in found.values() for key in row))
+    lines = [
+        f"| {name} | "
+        + " | ".join("" if row.get(key) is None else number(row[key]) for key in keys)
+        + " |"
+        for name, row in found.items()
+    ]
+    if not lines:
+        return ""
+    head = f"| member | {' | '.join(keys)} |\n|{'---|' * (len(keys) + 1)}\n".replace("_", " ")
+    return "\n" + head + "\n".join(lines) + "\n"
+
+
 def readme(name: str, model: nn.Module, figures: dict[str, Any], settings: dict[str, Any]) -> str:
     """The card, as Markdown."""
     words = WORDS[name]
@@ -202,7 +120,7 @@ import diffuser
 
 {figures["count"]:,} examples. {figures["protocol"][:1].upper()}{figures["protocol"][1:]}.
 ± is one standard error.
-{sweep(figures)}
+{sweep(figures)}{members(figures)}
 ## Made
 
 - **Command**: `python -m diffuser train {name}`
@@ -233,7 +151,8 @@ def card(name: str, evaluation: Evaluation | None = None) -> None:
     (folder / "README.md").write_text(readme(name, model, figures, settings))
 
 
-HEADLINES = ("negative_elbo", "reconstruction", "accuracy", "retrieval_top1", "psnr")
+HEADLINES = ("nll", "negative_elbo", "reconstruction", "accuracy")
+HEADLINES += ("retrieval_top1", "psnr", "grid_read")
 """The figure that stands for a model in the table of all: the first that it has."""
 
 

@@ -25,6 +25,15 @@ def normal_log_density(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var + math.log(2 * math.pi))
 
 
+def gaussian_kl_to_standard_normal(mean: Tensor, covariance: Tensor) -> Tensor:
+    """KL(N(mean, covariance) || N(0, I)) in nats, () from (D,) and (D, D).
+
+    Infinite where the covariance is singular: a code that fills no volume.
+    """
+    trace = covariance.diagonal().sum() + mean.square().sum()
+    return 0.5 * (trace - len(mean) - torch.logdet(covariance.double()).to(trace))
+
+
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """-log Bernoulli(x; sigmoid(logits)) summed over all but the first dimension, in nats: (B,).
 

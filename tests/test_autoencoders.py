@@ -75,7 +75,7 @@ def test_terms_of_the_elbo():
     prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
     y = model.decode(mean + (log_var / 2).exp() * eps)
     cross_entropy = -(x * y.log() + (1 - x) * (1 - y).log()).sum((1, 2, 3))
-    terms = model.loss(x, eps)
+    terms = model.elbo(x, eps)
     assert_close(terms["kl"], kl_divergence(q, prior))
     assert_close(terms["reconstruction"], cross_entropy)
 
@@ -98,7 +98,7 @@ def test_elbo_bounds_the_likelihood():
     log_joint = log_likelihood + Normal(0.0, 1.0).log_prob(z[:, 0])
     nll = -(log_joint.logsumexp(1) + torch.tensor(16 / 4000).log())
     eps = torch.randn(500, 4, 1, generator=torch.Generator().manual_seed(3))
-    elbo = torch.stack([sum(model.loss(x, e).values()) for e in eps]).mean(0)
+    elbo = torch.stack([sum(model.elbo(x, e).values()) for e in eps]).mean(0)
     assert (nll <= elbo + 1e-3).all()
 
 

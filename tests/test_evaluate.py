@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from diffuser import cards, evaluate, frechet, weights
+from diffuser import cards, evaluate, evaluate_digits, evaluate_latent, frechet, measures, weights
 from diffuser.__main__ import main
+from diffuser.ablations import Family
 from diffuser.autoencoders import AutoEncoder
 from diffuser.data import shipped_digits
 from diffuser.diffusion import Diffusion
-from diffuser.evaluate import EVALUATIONS, Evaluation
+from diffuser.evaluate import EVALUATIONS
 from diffuser.experiments import digit_unet
+from diffuser.hierarchical import HierarchicalVAE
 from diffuser.judges import Judge
+from diffuser.measures import Evaluation
 from diffuser.weights import WEIGHTS
 
 
@@ -81,7 +84,7 @@ def test_group_error():
 
 def test_accuracy():
     logits = torch.tensor([[3.0, 1, 0], [0, 1, 0], [0, 1, 2], [5, 1, 0]])
-    share, error = evaluate.accuracy(logits, torch.tensor([0, 1, 2, 2]))
+    share, error = measures.accuracy(logits, torch.tensor([0, 1, 2, 2]))
     assert share == 0.75 and error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
 
 
@@ -95,15 +98,15 @@ def test_diversity():
 
 def test_labels_like():
     real = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)[torch.randperm(100, generator=generator())]
-    assert evaluate.labels_like(real, 10).bincount().tolist() == [5, 3, 2]
-    assert evaluate.labels_like(real, 100).bincount().tolist() == [50, 30, 20]
-    assert evaluate.labels_like(real, 1000).bincount().tolist() == [500, 300, 200]
+    assert evaluate_digits.labels_like(real, 10).bincount().tolist() == [5, 3, 2]
+    assert evaluate_digits.labels_like(real, 100).bincount().tolist() == [50, 30, 20]
+    assert evaluate_digits.labels_like(real, 1000).bincount().tolist() == [500, 300, 200]
 
 
 def test_standard_error():
     values = torch.randn(1000, generator=generator())
     exact = values.double().numpy().std(ddof=1) / 1000**0.5
-    assert evaluate.standard_error(values) == pytest.approx(exact)
+    assert measures.standard_error(values) == pytest.approx(exact)
 
 
 # --- evaluations on random networks ---------------------------------------------------------
@@ -119,30 +122,33 @@ def small(monkeypatch):
     models = {
         "ae-2d": AutoEncoder(2, False, width=16),
         "vae-2d": AutoEncoder(2, width=16),
+        "iwae-50d": AutoEncoder(5, width=16, importance=3),
+        "hvae": HierarchicalVAE((2, 3), width=16),
+        "ablations": Family(),
         "ddpm-digits": Diffusion(unet),
         "judge-digits": Judge(widths=(8, 8, 8)),
     }
     models = {key: m.eval().requires_grad_(False) for key, m in models.items()}
-    monkeypatch.setattr(evaluate, "load", lambda name, **_: models[name])
-    monkeypatch.setattr(cards, "load", lambda name, **_: models[name])
+    for module in (evaluate, evaluate_digits, evaluate_latent, cards):
+        monkeypatch.setattr(module, "load", lambda name, **_: models[name])
     monkeypatch.setattr(
-        evaluate, "digits", lambda split: tuple(a[:200] for a in shipped_digits(split))
+        measures, "digits", lambda split: tuple(a[:200] for a in shipped_digits(split))
     )
     return models
 
 
 def test_autoencoder_terms(small):
     """The mean over draws of what `loss` gives, from the seed alone."""
-    x, _ = evaluate.digit_pictures("test", 30)
+    x, _ = measures.digit_pictures("test", 30)
     model = small["vae-2d"]
-    terms = evaluate.autoencoder_terms(model, x, draws=3, seed=7, batch=30)
+    terms = evaluate_latent.autoencoder_terms(model, x, draws=3, seed=7, batch=30)
     noise = generator(7)
     draws = [torch.randn(30, 2, generator=noise) for _ in range(3)]
-    losses = [model.loss(x.float() / 255, eps) for eps in draws]
+    losses = [model.elbo(x.float() / 255, eps) for eps in draws]
     exact = torch.stack([loss["reconstruction"] for loss in losses]).mean(0)
     torch.testing.assert_close(terms["reconstruction"], exact)
     torch.testing.assert_close(terms["kl"].sum(1), losses[0]["kl"])
-    again = evaluate.autoencoder_terms(model, x, draws=3, seed=7, batch=30)
+    again = evaluate_latent.autoencoder_terms(model, x, draws=3, seed=7, batch=30)
     assert torch.equal(terms["reconstruction"], again["reconstruction"])
 
 
@@ -150,7 +156,7 @@ def test_autoencoder_figures():
     kl = torch.tensor([[0.1, 2.0], [0.1, 4.0]])
     mean = torch.tensor([[0.01, -1.0], [0.02, 1.0]])
     terms = {"reconstruction": torch.tensor([100.0, 110.0]), "kl": kl, "mean": mean}
-    figures = evaluate.autoencoder_figures(terms)
+    figures = evaluate_latent.autoencoder_figures(terms)
     assert figures["reconstruction"] == 105
     assert figures["kl"] == pytest.approx(3.1)
     assert figures["negative_elbo"] == pytest.approx(108.1)
@@ -162,6 +168,9 @@ def test_autoencoder_figures():
 KEYS = {
     "ae-2d": {"reconstruction"},
     "vae-2d": {"negative_elbo", "reconstruction", "kl", "kl_per_dimension", "active_units"},
+    "iwae-50d": {"negative_elbo", "nll", "nll_error", "samples", "active_units"},
+    "hvae": {"negative_elbo", "kl_per_level", "nll", "samples", "accuracy_level_resampled"},
+    "ablations": {"by_member"},
     "judge-digits": {"accuracy"},
     "ddpm-digits": {"accuracy", "frechet_ratio", "diversity", "guidance", "by_guidance"},
 }
@@ -172,10 +181,15 @@ def test_keys(small, monkeypatch, name):
     """What --json prints is plain JSON with these keys; --save gives a row for each example."""
     if name == "ddpm-digits":
         monkeypatch.setattr(
-            evaluate.evaluate_diffusion,
+            evaluate_digits.evaluate_diffusion,
             "__kwdefaults__",
             {"guidances": (1.0, 2.0), "sampler": "ddim", "steps": 2},
         )
+    for slow in (
+        evaluate_latent.evaluate_binary_autoencoder,
+        evaluate_latent.evaluate_hierarchical,
+    ):
+        monkeypatch.setattr(slow, "__kwdefaults__", {"samples": 4})
     found = evaluate.evaluate(name, count=40, seed=3)
     figures = json.loads(json.dumps(found.figures))
     assert KEYS[name] | {"protocol", "seed", "count", "errors", "command"} <= set(figures)
@@ -203,8 +217,8 @@ def test_draw_digits(small):
     """A picture does not depend on the batch it is drawn in."""
     labels = torch.tensor([1, 2, 3, 4, 5])
     options = {"guidance": 2.0, "sampler": "ddpm", "steps": 3, "seed": 9}
-    whole = evaluate.draw_digits(small["ddpm-digits"], labels, **options)
-    parts = evaluate.draw_digits(small["ddpm-digits"], labels, **options, batch=2)
+    whole = evaluate_digits.draw_digits(small["ddpm-digits"], labels, **options)
+    parts = evaluate_digits.draw_digits(small["ddpm-digits"], labels, **options, batch=2)
     assert whole.shape == (5, 1, 28, 28) and whole.dtype == torch.uint8
     assert (whole.int() - parts.int()).abs().max() <= 1
 
@@ -302,15 +316,16 @@ def reported(name: str) -> dict:
 @pytest.fixture
 def shipped(monkeypatch):
     """The digits that ship: 500 test digits, equally many of each class."""
-    monkeypatch.setattr(evaluate, "digits", shipped_digits)
+    monkeypatch.setattr(measures, "digits", shipped_digits)
 
 
 @pytest.mark.parametrize("name", ["ae-2d", "vae-2d", "vae-20d"])
 def test_shipped_autoencoder(shipped, name):
     """The 500 shipped test digits agree with the card's mean within 4 standard errors of theirs."""
     card = reported(name)
-    x, _ = evaluate.digit_pictures("test")
-    found = evaluate.autoencoder_figures(evaluate.autoencoder_terms(evaluate.load(name), x, 1))
+    x, _ = measures.digit_pictures("test")
+    terms = evaluate_latent.autoencoder_terms(evaluate.load(name), x, 1)
+    found = evaluate_latent.autoencoder_figures(terms)
     for key, error in found["errors"].items():
         assert abs(found[key] - card[key]) < 4 * error
 
@@ -331,8 +346,8 @@ def test_shipped_diffusion():
     labels = torch.arange(50) % 10
     settings = {key: card[key] for key in ("guidance", "sampler", "steps")}
     model, judge = evaluate.load("ddpm-digits"), evaluate.load("judge-digits")
-    pictures = evaluate.draw_digits(model, labels, **settings, seed=100_000)
-    share, _ = evaluate.accuracy(evaluate.judge_digits(judge, pictures)[1], labels)
+    pictures = evaluate_digits.draw_digits(model, labels, **settings, seed=100_000)
+    share, _ = measures.accuracy(evaluate_digits.judge_digits(judge, pictures)[1], labels)
     expected = card["accuracy"]
     assert share >= expected - 4 * (expected * (1 - expected) / 50) ** 0.5 - 0.02
 
