@@ -39,7 +39,7 @@ def train(args: argparse.Namespace) -> None:
     """Trains with a progress bar, logs sheets of samples, and saves the averaged weights."""
     from diffuser.experiments import EXPERIMENTS
     from diffuser.train import Trainer, checkpoint_file, save_sheet, train
-    from diffuser.weights import WEIGHTS, open_weights, save_weights
+    from diffuser.weights import open_weights, save_weights, trained_before
 
     experiment = EXPERIMENTS[args.name]
     if args.steps:
@@ -47,7 +47,7 @@ def train(args: argparse.Namespace) -> None:
     if args.restart:
         checkpoint_file(args.name).unlink(missing_ok=True)
     start = None
-    if (WEIGHTS / args.name).exists() and not args.restart:
+    if trained_before(args.name) and not args.restart:
         start = open_weights(args.name)
     elif experiment.start:
         start = experiment.model()

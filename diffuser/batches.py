@@ -198,12 +198,15 @@ def emoji_latents(autoencoder: LatentAutoencoder, digest: str) -> tuple[Tensor, 
     return latents, ground
 
 
-def caption_batches(vae: Path, text: Path) -> Batches:
-    """Latents (B, 4, 16, 16) with captions as ids and mask (B, L); one in ten without words."""
-    weights = vae / "vae" / "diffusion_pytorch_model.safetensors"
+def caption_batches(folder: Path) -> Batches:
+    """Latents (B, 4, 16, 16) with captions as ids and mask (B, L); one in ten without words.
+
+    folder: where the autoencoder (`vae/`) and the `tokenizer/` are.
+    """
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-    latents, ground = emoji_latents(LatentAutoencoder.from_pretrained(vae), digest)
-    tokenizer = AutoTokenizer.from_pretrained(text / "tokenizer", local_files_only=True)
+    latents, ground = emoji_latents(LatentAutoencoder.from_pretrained(folder), digest)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     pictures = emoji.load()
     train = torch.from_numpy(np.flatnonzero(pictures.split == emoji.TRAIN))
     names = [name for name, _ in emoji.BACKGROUNDS]

@@ -111,7 +111,8 @@ model.generate("a red apple, flat style", seed=0).save("apple.png")""",
         "style is green; a cat with sunglasses has none; a bunny is almost blank.",
     ),
     "text-to-image-vae": Words(
-        "The autoencoder of latent diffusion: 64 x 64 pictures to 16 x 16 x 4 latents and back.",
+        "The autoencoder of latent diffusion: 64 x 64 pictures to 16 x 16 x 4 latents and back. "
+        "Its weights are `vae/` in the folder of text-to-image.",
         EMOJI,
         """\
 vae = diffuser.load("{name}")
@@ -120,7 +121,8 @@ x = vae.decode(vae.encode(x))  # x: (B, 3, 64, 64) in [-1, 1]""",
     "text-to-image-text": Words(
         "A BERT of three layers that reads prompts, distilled from all-MiniLM-L6-v2: its word "
         "vectors and layers 0, 2 and 5, with the strongest two thirds of their neurons, learned to "
-        "give its token states and sentence vectors. `text_encoder/` and `tokenizer/` open with "
+        "give its token states and sentence vectors. `text_encoder/` and `tokenizer/`, in the "
+        "folder of text-to-image, open with "
         "transformers' `AutoModel` and `AutoTokenizer`.",
         """50,000 sentences: captions of the emoji, and templates filled with their names and tags,
   colours, adjectives and everyday words; as told by all-MiniLM-L6-v2 (Apache-2.0; N. Reimers and

@@ -36,8 +36,8 @@ from diffuser.text_encoder import Distillation
 from diffuser.text_to_image import TextToImage
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-PARTS = (WEIGHTS / "text-to-image-vae", WEIGHTS / "text-to-image-text")
-"""Where the autoencoder and the text encoder lie while the denoiser has no weights yet."""
+PIPELINE = WEIGHTS / "text-to-image"
+"""Where the autoencoder and the text encoder lie, and then the denoiser trained on them."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Experiment:
     """Loss terms that come in linearly, and over how many steps."""
     pure_bf16: bool = False
     """Compute in bf16 weights, where the processor gains by it, instead of casting each product."""
+    within: str | None = None
+    """The model in whose folder its weights lie, as a part of it; the card has its own folder."""
     start: str | None = None
     """The experiment from whose weights a first run begins; random ones where None."""
     finish: Callable[[nn.Module], None] | None = None
@@ -164,9 +166,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "text-to-image": Experiment(
         about="latent diffusion of emoji from captions",
-        model=partial(TextToImage.untrained, *PARTS),
+        model=partial(TextToImage.untrained, PIPELINE),
         open=TextToImage.from_pretrained,
-        data=partial(caption_batches, *PARTS),
+        data=partial(caption_batches, PIPELINE),
         steps=1700,
         batch=64,
         rate=1.5e-3,
@@ -178,6 +180,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "text-to-image-vae": Experiment(
         about="autoencoder of emoji, 64 x 64 to 16 x 16 x 4",
+        within="text-to-image",
         model=LatentAutoencoder,
         open=LatentAutoencoder.from_pretrained,
         data=emoji_batches,
@@ -193,6 +196,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "text-to-image-text": Experiment(
         about="text encoder of prompts, distilled from all-MiniLM-L6-v2",
+        within="text-to-image",
         model=Distillation.from_teacher,
         open=Distillation.from_pretrained,
         data=sentence_batches,

@@ -221,17 +221,17 @@ class TextToImage(nn.Module):
         """Opens such a folder, in fp32, with no network."""
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
         scheduler = DDIMScheduler.load_config(folder / "scheduler")
-        return cls(unet, *_text_and_vae(folder, folder), *schedule_and_kind(scheduler))
+        return cls(unet, *_vae_and_text(folder), *schedule_and_kind(scheduler))
 
     @classmethod
-    def untrained(cls, vae: Path, text: Path) -> "TextToImage":
-        """A new denoiser beside the autoencoder and the text encoder from their folders."""
-        return cls(latent_unet(), *_text_and_vae(vae, text))
+    def untrained(cls, folder: Path) -> "TextToImage":
+        """A new denoiser beside the autoencoder and the text encoder of such a folder."""
+        return cls(latent_unet(), *_vae_and_text(folder))
 
 
-def _text_and_vae(vae: Path, text: Path) -> tuple:
+def _vae_and_text(folder: Path) -> tuple:
     encoder = AutoModel.from_pretrained(
-        text / "text_encoder", local_files_only=True, dtype=torch.float32
+        folder / "text_encoder", local_files_only=True, dtype=torch.float32
     )
-    tokenizer = AutoTokenizer.from_pretrained(text / "tokenizer", local_files_only=True)
-    return LatentAutoencoder.from_pretrained(vae), encoder, tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    return LatentAutoencoder.from_pretrained(folder), encoder, tokenizer

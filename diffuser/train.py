@@ -77,6 +77,9 @@ class Trainer:
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.masters = [_as_matrix(p).float().clone() for p in self.params]
         self.average = [m.clone() for m in self.masters]
+        # what is not trained ships as it came, not as bf16 has rounded it
+        self.kept = {k: p for k, p in self.model.named_parameters() if not p.requires_grad}
+        self.kept = {k: p.detach().float().clone() for k, p in self.kept.items()}
         self.pure = experiment.pure_bf16 and fast_dtype(self.device) is torch.bfloat16
         if self.pure:
             self.model.to(torch.bfloat16)
@@ -165,7 +168,7 @@ class Trainer:
             k: v.to(torch.float32) if v.is_floating_point() else v
             for k, v in self.model.state_dict().items()
         }
-        model.load_state_dict(state)
+        model.load_state_dict(state | self.kept)
         ours = (p for p in model.parameters() if p.requires_grad)
         for p, value in zip(ours, self.average, strict=True):
             p.copy_(value.view_as(p))

@@ -56,22 +56,45 @@ def _load(name: str, trained: bool, device: torch.device, dtype: torch.dtype) ->
 
 def open_weights(name: str) -> nn.Module:
     """The shipped model in fp32 on the CPU, a new object that may be changed."""
-    folder = WEIGHTS / name
-    if not folder.exists():
+    if not trained_before(name):
         raise FileNotFoundError(
-            f"{folder} is missing: fetch the whole repository, "
+            f"{WEIGHTS / name} is missing: fetch the whole repository, "
             f"or train the model with `python -m diffuser train {name}`"
         )
-    return _known(name).open(folder).float()
+    return _known(name).open(WEIGHTS / (_known(name).within or name)).float()
+
+
+def trained_before(name: str) -> bool:
+    """Whether there are weights of that name."""
+    return (WEIGHTS / name / "experiment.json").exists()
 
 
 def save_weights(name: str, model: nn.Module, seconds: float) -> Path:
-    """Writes the model in fp16 as `save_pretrained` does, with experiment.json; returns the folder.
+    """Writes the model in fp16 as `save_pretrained` does; returns the folder with experiment.json.
 
-    The new folder replaces the old one only when it is whole; cards and figures are carried over.
     The model is left as it is.
     """
+    _replace(WEIGHTS / (_known(name).within or name), model)
+    settings = {
+        f.name: value
+        for f in fields(Experiment)
+        if isinstance(value := getattr(EXPERIMENTS[name], f.name), str | int | float | dict)
+    }
+    record = {"name": name, **settings, "training_seconds": round(seconds)}
     folder = WEIGHTS / name
+    folder.mkdir(exist_ok=True)
+    part = folder / "experiment.json.part"
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    part.replace(folder / "experiment.json")
+    return folder
+
+
+def _replace(folder: Path, model: nn.Module) -> None:
+    """Saves the model into a folder, which changes only when the new one is whole.
+
+    What else lies there, cards, figures and other parts, is carried over.
+    """
+    name = folder.name
     part, old = folder.with_name(f".{name}.part"), folder.with_name(f".{name}.old")
     if old.exists() and not folder.exists():  # killed between the two renames below
         old.rename(folder)
@@ -81,15 +104,7 @@ def save_weights(name: str, model: nn.Module, seconds: float) -> Path:
         shutil.copytree(folder, part)
     part.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(model).half().save_pretrained(part)
-    settings = {
-        f.name: value
-        for f in fields(Experiment)
-        if isinstance(value := getattr(EXPERIMENTS[name], f.name), str | int | float | dict)
-    }
-    record = {"name": name, **settings, "training_seconds": round(seconds)}
-    (part / "experiment.json").write_text(json.dumps(record, indent=1) + "\n")
     if folder.exists():
         folder.rename(old)
     part.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-    return folder

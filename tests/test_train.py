@@ -72,6 +72,10 @@ def fixed_batch(name, size):
         torch.rand(size, 3, 4, 4, generator=generator) * 2 - 1, size=64
     )
     return {
+        "ablations": (x,),
+        "hvae": (x.round(),),
+        "iwae-50d": (x.round(),),
+        "vae-50d": (x.round(),),
         "ae-2d": (x,),
         "vae-2d": (x,),
         "vae-20d": (x,),
@@ -83,7 +87,7 @@ def fixed_batch(name, size):
 
 
 COVERED = {"ae-2d", "vae-2d", "vae-20d", "ddpm-digits", "judge-digits", "judge-emoji"}
-COVERED |= {"text-to-image-vae"}
+COVERED |= {"text-to-image-vae", "ablations", "hvae", "iwae-50d", "vae-50d"}
 # those that stand on other weights or on a teacher, which may not be here: they have their own
 # tests, in the files that mirror their modules
 ELSEWHERE = {"text-to-image", "text-to-image-text"}

@@ -117,7 +117,8 @@ def test_shipped_folder(name):
     folder = weights.WEIGHTS / name
     record = json.loads((folder / "experiment.json").read_text())
     assert record["name"] == name and record["training_seconds"] > 0
-    assert any(folder.rglob("*.safetensors"))
+    network = weights.WEIGHTS / (EXPERIMENTS[name].within or name)
+    assert any(network.rglob("*.safetensors"))
     assert not any(folder.rglob("*.bin")) and not any(folder.rglob("*.pt"))
     card = (folder / "README.md").read_text()
     figures = json.loads((folder / "evaluation.json").read_text())
