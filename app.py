@@ -9,7 +9,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 
-from diffuser.ui import coder, forward, lanes, latent, prompt, reverse, theme
+from diffuser.ui import coder, forward, hierarchy, lanes, latent, prompt, reverse, theme
 
 WELCOME = """# Diffuser
 From the autoencoder to pictures made from words, one idea after another, each one to be touched.
@@ -19,6 +19,7 @@ Then go through the tabs from left to right. Nothing can break, and everything c
 
 TABS = (
     ("Latent space", latent.build),
+    ("Hierarchy", hierarchy.build),
     ("Forward", forward.build),
     ("Reverse", reverse.build),
     ("Words to picture", prompt.build),

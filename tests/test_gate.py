@@ -50,6 +50,16 @@ def test_seed_minus_one_draws_one() -> None:
     assert 0 <= gate.seed(-1) < 2**32
 
 
+def test_one_number_or_one_for_each() -> None:
+    assert gate.each("temperature", 0.5, 3) == [0.5] * 3
+    assert gate.each("temperature", [0, 1.5, 2], 3) == [0.0, 1.5, 2.0]
+    assert gate.each("seed", [3, 4], 2) == [3, 4]
+    assert all(0 <= one < 2**32 for one in gate.each("seed", -1, 4))
+    for bad in ([0.5], [0.5] * 4, [0.5, 3, 1], [0.5, True, 1], "111", None, math.nan):
+        with pytest.raises(BadInput, match="temperature must be"):
+            gate.each("temperature", bad, 3)
+
+
 def test_vectors() -> None:
     assert gate.vector("z", [1, -6.0], 2) == [1.0, -6.0]
     for bad in ([0], [0, 0, 0], [0, math.nan], [0, 1e6], [0, "1"], [0, True], "00", None, {0: 1}):

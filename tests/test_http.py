@@ -155,3 +155,28 @@ def test_the_latent_plane_answers_and_refuses(served: SimpleNamespace) -> None:
     with pytest.raises(Exception, match="digit must be"):
         served.client.predict(a=500, b=0, model="vae-2d", api_name="/interpolate")
     assert served.client.predict(0, 1, "vae-2d", 3, api_name="/interpolate")["straight"]
+
+
+needs_hvae = pytest.mark.skipif(not (WEIGHTS / "hvae").exists(), reason="no trained weights")
+
+
+@needs_hvae
+def test_levels_answers_and_refuses(served: SimpleNamespace) -> None:
+    answer = served.client.predict(5, 20, ["a", "b", "resample", "mean"], api_name="/levels")
+    assert Image.open(BytesIO(base64.b64decode(answer["png"]))).size == (28, 28)
+    assert len(answer["kl"]) == 4 and [len(z) for z in answer["z"]] == [4, 8, 16, 32]
+    other = served.client.predict(
+        5, 20, ["a", "b", "resample", "mean"], [1, 1, 0.5, 1], [0, 0, 9, 0], api_name="/levels"
+    )
+    assert other["z"][:2] == answer["z"][:2] and other["z"][2] != answer["z"][2]
+    for changes, words in (
+        ({"a": 500}, "digit must be"),
+        ({"sources": ["a"]}, "sources must be 4 of"),
+        ({"sources": ["a", "a", "a", "c"]}, "level 4 must be one of"),
+        ({"temperature": 3.0}, "temperature must be a number from 0 to 2"),
+        ({"seed": -2}, "seed must be"),
+    ):
+        with pytest.raises(Exception, match=words):
+            good = {"a": 0, "b": 1, "sources": ["a"] * 4}
+            served.client.predict(**{**good, **changes}, api_name="/levels")
+    assert "temperature must be" in raw(served.url, "levels", [0, 1, ["a"] * 4, float("nan"), 0])

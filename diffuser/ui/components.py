@@ -142,8 +142,9 @@ class Curves(gr.HTML):
     """Curves drawn once as inline SVG, and a marker that moves in the page.
 
     A panel is {"title", "x": [low, high], "y": [low, high], "lines": [{"name", "colour", "points":
-    [[x, y], ...]}, ...]} with, where wanted, "bars": [[x0, x1, y], ...], "xticks": [[x, text], ...]
-    and "yticks"; a colour is a CSS variable's name without its dashes, such as "q-x0". A message
+    [[x, y], ...]}, ...]} with, where wanted, "bars": [[x0, x1, y], ...] (a colour may come fourth),
+    "xticks": [[x, text], ...] and "yticks"; a colour is a CSS variable's name without its dashes,
+    such as "q-x0". A message
     {"t": x} moves the marker, {"chosen": name} brings one line forward; or it follows the step that
     the player called `player` shows.
     """

@@ -41,7 +41,7 @@ function showChecks(box, checks) {
   box.replaceChildren(table);
 }
 
-// One panel: {title, x: [low, high], y: [low, high], lines: [{name, colour, points}], bars: [[x0, x1, y], ...]}.
+// One panel: {title, x: [low, high], y: [low, high], lines: [{name, colour, points}], bars: [[x0, x1, y, colour], ...]}; a bar's colour may be absent.
 function plot(panel, size) {
   const [W, H] = size || [320, 190], L = 34, R = 8, T = 24, B = 22;
   const X = v => L + (v - panel.x[0]) / (panel.x[1] - panel.x[0]) * (W - L - R);
@@ -58,8 +58,9 @@ function plot(panel, size) {
     drawn('text', { x: L - 5, y: Y(v) + 4, class: 'tick', 'text-anchor': 'end' }, svg).textContent = String(v);
   }
   const inside = drawn('g', { 'clip-path': `url(#${clip})` }, svg);
-  for (const [x0, x1, y] of panel.bars || []) {
-    drawn('rect', { x: X(x0), y: Y(y), width: Math.max(.5, X(x1) - X(x0) - .5), height: Math.max(0, Y(0) - Y(y)), class: 'bar' }, inside);
+  for (const [x0, x1, y, colour] of panel.bars || []) {
+    const bar = drawn('rect', { x: X(x0), y: Y(y), width: Math.max(.5, X(x1) - X(x0) - .5), height: Math.max(0, Y(0) - Y(y)), class: 'bar' }, inside);
+    if (colour) bar.style.fill = `var(--${colour})`;
   }
   const marker = drawn('line', { y1: T, y2: H - B, class: 'marker', visibility: 'hidden' }, svg);
   const dots = (panel.lines || []).map(line => {

@@ -44,6 +44,7 @@ RANGES = {
     "label": Range(0, 9, whole=True),
     "digit": Range(0, 499, whole=True),
     "frames": Range(2, 33, whole=True),
+    "temperature": Range(0, 2),
 }
 PROMPT_CHARACTERS = 2000
 PICTURE_BYTES = 10_000_000
@@ -86,6 +87,14 @@ def choice(name: str, value: object, allowed: Collection[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise BadInput(f"{name} must be one of: {', '.join(allowed)}.")
     return value
+
+
+def each(name: str, value: object, count: int) -> list[float]:
+    """`count` numbers within `RANGES[name]`; one number counts for all."""
+    values = value if isinstance(value, list | tuple) else [value] * count
+    if len(values) != count:
+        raise BadInput(f"{name} must be one number, or {count} of them.")
+    return [seed(v) if name == "seed" else number(name, v) for v in values]
 
 
 def label(value: object) -> int | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-TABS = ("Latent space", "Forward", "Reverse", "Words to picture")
+TABS = ("Latent space", "Hierarchy", "Forward", "Reverse", "Words to picture")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 # Whether a view that is now in sight still waits for its first picture.

@@ -1,0 +1,206 @@
+"""Tab *Hierarchy*: a mixing desk for the levels of a hierarchical VAE."""
+
+import gradio as gr
+import torch
+
+from diffuser.likelihood import bernoulli_nll, normal_log_density
+from diffuser.ui import gate, hierarchy_nats, lanes, levels, show
+from diffuser.ui.coder import digits
+from diffuser.ui.components import DrawPad, LivePicture, script, tell
+from diffuser.ui.forward_picture import plain
+from diffuser.ui.latent_posterior import chosen
+
+DRAWS = 6  # of each kind, in the view of what a level decides
+SUBSCRIPTS = "₁₂₃₄"
+WORDS = {"a": "from A", "b": "from B", "resample": "draw", "mean": "mean"}
+START = {
+    "digit": 5,
+    "px": None,
+    "b": 20,
+    "sources": ["a", "a", "b", "b"],
+    "temperature": [1.0] * levels.COUNT,
+    "seed": [0] * levels.COUNT,
+}
+
+
+def second(args: dict) -> torch.Tensor:
+    """B, as the network gets it."""
+    return levels.binary(digits()[0][gate.whole("digit", args.get("b"))][None])
+
+
+def conditional(k: int) -> str:
+    """How the prior of level k (0 the top) is written: p(z₂ | z₁)."""
+    above = " ".join(f"z{s}" for s in SUBSCRIPTS[:k])
+    return f"p(z{SUBSCRIPTS[k]} | {above})" if above else f"p(z{SUBSCRIPTS[k]})"
+
+
+def desk(args: dict) -> dict:
+    """The mixture of A and B, what is known after each level, and log p(A, z) term by term."""
+    a, b = levels.picture(args), second(args)
+    origin = levels.sources(args.get("sources"))
+    seeds = gate.each("seed", args.get("seed"), levels.COUNT)
+    warm = gate.each("temperature", args.get("temperature"), levels.COUNT)
+    walked, logits = levels.mix(a, b, origin, warm, seeds)
+    z = [latent.z for latent in walked]
+    prior = [normal_log_density(v, *p).sum().item() for v, p, _ in walked]
+    fit = -bernoulli_nll(logits, a.to(logits.device)).item()
+    so_far = levels.known(z)
+    rows = [
+        {
+            "stripe": show.frame(levels.band(z[k]), "", "z"),
+            "picture": show.frame(so_far[k + 1], f"known after level {k + 1}", "x0"),
+            "words": f"log {conditional(k)} = {plain(prior[k], 1)} nats",
+        }
+        for k in range(levels.COUNT)
+    ]
+    answer = {
+        "frames": [
+            show.frame(logits.sigmoid(), "decoded from the levels as set", "z"),
+            show.frame(a, "A", "x0"),
+            show.frame(b, "B", "x0"),
+        ],
+        "formula": [
+            ["log p(A, z)  =  log p(", None],
+            ["A", "x0"],
+            [" | ", None],
+            ["z", "z"],
+            [")  +  Σₖ log p(", None],
+            ["zₖ", "z"],
+            [" | ", None],
+            ["z₁ … zₖ₋₁", "z"],
+            [f")  =  {plain(fit, 1)}  +  ({plain(sum(prior), 1)})", None],
+            [f"  =  {plain(fit + sum(prior), 1)} nats", None],
+        ],
+        "say": {"hierarchy-desk": {"rows": rows, "seed": seeds}},
+    }
+    if args.get("px") is None:
+        px = show.base64_of(show.pictures(chosen(args)).tobytes())
+        answer["say"]["hierarchy-paper"] = {"px": px, "quiet": True}
+    return answer
+
+
+def decided(args: dict) -> dict:
+    """A with each level drawn afresh, alone and with all below; and how much of it that changes."""
+    z = levels.latents_of(levels.picture(args))
+    kept = levels.binary(levels.known(z)[-1])
+    seed = gate.seed(args.get("seed", 0))
+    frames = []
+    for k in range(levels.COUNT):
+        for alone in (True, False):
+            drawn = levels.resampled(z, k, alone, DRAWS, seed).cpu()
+            share = (levels.binary(drawn) != kept).float().mean().item()
+            which = f"level {k + 1} alone" if alone else f"level {k + 1} and all below"
+            words = f"{which}: {100 * share:.1f} % of the pixels turn over"
+            frames.append(show.frame(drawn, words, "z", columns=DRAWS))
+    return {"frames": frames}
+
+
+def api_levels(
+    a: int,
+    b: int,
+    sources: list[str],
+    temperature: float | list[float] = 1.0,
+    seed: int | list[int] = 0,
+) -> dict:
+    """Mixes two digits level by level -> {"png", "kl", "z", "seed"}.
+
+    a, b: test digits, 0 to 499. sources: four of "a", "b", "resample", "mean", the top level
+    (4 numbers) first, then those of 8, 16 and 32 numbers. temperature, 0 to 2, and seed, for the
+    levels that are resampled: one number, or one for each level; seed -1 draws one. "png": the
+    decoded picture, base64. "kl": nats of A in each level. "z": the latents used.
+    """
+    origin = levels.sources(sources)
+    warm = gate.each("temperature", temperature, levels.COUNT)
+    seeds = gate.each("seed", seed, levels.COUNT)
+    first = levels.picture({"digit": a})
+    walked, logits = levels.mix(first, second({"b": b}), origin, warm, seeds)
+    terms = levels.nats(first)
+    return {
+        "png": show.base64_of(show.png(show.pictures(logits.sigmoid())[0])),
+        "kl": [terms[f"kl_{k}"].mean().item() for k in range(1, levels.COUNT + 1)],
+        "z": [latent.z[0].tolist() for latent in walked],
+        "seed": seeds,
+    }
+
+
+def row_of(k: int) -> str:
+    """The HTML of one level's controls."""
+    ticked = START["sources"][k]
+    radios = "".join(
+        f'<label><input type="radio" name="hierarchy-level-{k}" value="{name}"'
+        f"{' checked' if name == ticked else ''}><span>{words}</span></label>"
+        for name, words in WORDS.items()
+    )
+    name = f"level {k + 1}"
+    return (
+        f'<div class="level" data-k="{k}"><canvas class="so-far" role="img"></canvas><div>'
+        f'<p class="name"><b>Level {k + 1}</b> {levels.SIZES[k]} numbers<span class="words"></span>'
+        f'</p><canvas class="stripe" aria-hidden="true"></canvas>'
+        f'<div class="settings"><div class="from" role="radiogroup" aria-label="{name}, from">'
+        f'{radios}</div><label class="warm">temperature <output>1.00</output><input type="range" '
+        f'min="0" max="2" step="0.05" value="1" aria-label="{name}, temperature"></label>'
+        f'<label class="seed">seed <input type="number" min="-1" step="1" value="0" '
+        f'aria-label="{name}, seed"></label><button type="button" class="again" '
+        f'aria-label="{name}, resample">Resample</button></div></div></div>'
+    )
+
+
+class LevelDesk(gr.HTML):
+    """A row of controls for each level; sends {"sources", "temperature", "seed"} to `target`."""
+
+    def __init__(self, name: str, target: str) -> None:
+        keys = (
+            ("a", "All from A"),
+            ("b", "All from B"),
+            ("resample", "Draw all"),
+            ("mean", "All means"),
+        )
+        buttons = "".join(f'<button type="button" data-all="{v}">{w}</button>' for v, w in keys)
+        rows = "".join(row_of(k) for k in range(levels.COUNT))
+        super().__init__(
+            html_template=f'<div class="desk">{rows}<div class="keys">{buttons}</div></div>',
+            js_on_load=script("level_desk.js"),
+            apply_default_css=False,
+            elem_id=name,
+            elem_classes=["diffuser"],
+            name=name,
+            target=target,
+        )
+
+
+def build() -> None:
+    """The tab's components and their connections."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280, elem_classes=["beside"]):
+            LivePicture("hierarchy-picture", desk, START)
+        with gr.Column(scale=3, min_width=300):
+            LevelDesk("hierarchy-desk", "hierarchy-picture")
+    gr.Markdown(
+        "Level 1 speaks first, with four numbers; each level below hears all above it and adds "
+        "more. The small pictures show what is known by then. **Give level 1 to B**, then level 4, "
+        "and compare. **Resample** draws a level afresh: the stripes above it do not move, those "
+        "below it do where they are drawn. Temperature 0 is the mean of the prior, 1 the prior."
+    )
+    others = ["hierarchy-picture", "hierarchy-decided", "hierarchy-nats"]
+    with gr.Row():
+        with gr.Column(scale=1, min_width=230):
+            DrawPad("hierarchy-paper", others)
+        with gr.Column(scale=2, min_width=280):
+            a = gr.Slider(0, 499, START["digit"], step=1, label="A: a test digit, or draw it")
+            b = gr.Slider(0, 499, START["b"], step=1, label="B: a test digit")
+            gr.Markdown(
+                "The network was trained on black and white pictures, so A and B are cut at one "
+                "half first. A latent taken from A or B is the mean of its posterior."
+            )
+    for name in others:
+        tell(a, name, "digit", {"px": None})
+    tell(b, "hierarchy-picture", "b")
+    gr.Markdown("## What each level decides")
+    LivePicture("hierarchy-decided", decided, {"digit": START["digit"], "px": None})
+    gr.Markdown(
+        "Your picture A, six times, with one level drawn afresh. On the left the other levels keep "
+        "A's latents; on the right all below are drawn as well. **Look down the left column**: "
+        "what changes shrinks from the figure to the edge of a stroke."
+    )
+    hierarchy_nats.build(START["digit"])
+    gr.api(lanes.checked(api_levels), api_name="levels", queue=False)
