@@ -60,7 +60,7 @@ WORDS = {
         "What each part of a VAE is for: small networks that differ in one thing each, trained "
         "side by side on the same pictures in the same order. Without the noise nothing opposes "
         "the KL term's wish for log-variance 0, and the means, free to be exact, shrink into a "
-        "cloud that N(0, I) hardly hits. Without the KL term the log-variance falls without end "
+        "smaller cloud than N(0, I). Without the KL term the log-variance falls without end "
         "and the VAE becomes an autoencoder. A large beta switches dimensions off, one after "
         "another. The textbook ones are the 784-256-2 network that introductions show.",
         MNIST,

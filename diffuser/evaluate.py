@@ -6,9 +6,9 @@ A figure stands with its standard error in `figures["errors"]` where it is an es
 from collections.abc import Callable
 
 from diffuser.device import default_device, fast_dtype
+from diffuser.evaluate_ablations import evaluate_ablations
 from diffuser.evaluate_digits import evaluate_diffusion, evaluate_judge
 from diffuser.evaluate_latent import (
-    evaluate_ablations,
     evaluate_autoencoder,
     evaluate_binary_autoencoder,
     evaluate_hierarchical,

@@ -1,4 +1,4 @@
-"""Autoencoders of every kind: the ELBO's terms, likelihood by importance sampling, ablations."""
+"""Autoencoders of every kind: the ELBO's terms, and likelihood by importance sampling."""
 
 from typing import Any
 
@@ -6,22 +6,18 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from diffuser.ablations import FAMILY
 from diffuser.autoencoders import AutoEncoder
 from diffuser.evaluate_digits import judge_digits
 from diffuser.hierarchical import HierarchicalVAE
 from diffuser.likelihood import (
-    gaussian_kl_to_standard_normal,
     importance_bound,
     kl_to_standard_normal,
 )
 from diffuser.measures import Evaluation, accuracy, digit_pictures, standard_error
 from diffuser.weights import load
 
-BOUND_COUNT = 2000
+BOUND_COUNT = 1000
 """Test digits, spread evenly, on which the importance-weighted bound is measured."""
-CONFIDENT = 0.9
-"""A picture is read when the judge of digits gives one class at least this probability."""
 
 
 @torch.no_grad()
@@ -230,64 +226,3 @@ def evaluate_hierarchical(
         "count": len(x),
     }
     return Evaluation(figures, {k: v.numpy() for k, v in (terms | found).items()})
-
-
-# --- ablations ------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def plane(side: int = 20) -> Tensor:
-    """side^2 points of the plane with equal probability between them under N(0, I)."""
-    levels = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side)
-    return torch.cartesian_prod(levels, levels)
-
-
-def share_read(pictures: Tensor) -> float:
-    """Share of pictures in [0, 1] to which the judge of digits gives a class with confidence."""
-    _, logits = judge_digits(load("judge-digits"), 2 * pictures - 1)
-    return float((logits.softmax(1).amax(1) >= CONFIDENT).double().mean())
-
-
-@torch.no_grad()
-def member_figures(model: AutoEncoder, pictures: Tensor, seed: int) -> dict[str, float]:
-    """What an ablation changes, on test digits (bytes); nats where a unit is wanted."""
-    terms = autoencoder_terms(model, pictures, seed=seed)
-    figures = autoencoder_figures(terms)
-    mean, log_var = model.encode(pictures.float() / 255)
-    variance = torch.zeros_like(mean) if log_var is None else log_var.exp()
-    covariance = mean.T.cov(correction=0) + variance.mean(0).diag()
-    found = {
-        "reconstruction": figures["reconstruction"],
-        "kl": figures.get("kl"),
-        "mean_log_var": None if log_var is None else float(log_var.mean()),
-        "spread_of_means": float(mean.std(0).mean()),
-        "active_units": figures.get("active_units"),
-        "aggregate_kl": float(gaussian_kl_to_standard_normal(mean.mean(0), covariance)),
-    }
-    if model.latent_dim == 2:
-        found["grid_read"] = share_read(model.decode(plane()))
-    else:
-        found["prior_read"] = share_read(next(model.sample(400, seed)).x0)
-    return found
-
-
-def evaluate_ablations(name: str, count: int | None, seed: int) -> Evaluation:
-    """The same figures of every member of the family, in one table."""
-    family = load(name)
-    pictures, _ = digit_pictures("test", count)
-    members = {m: member_figures(family[m], pictures, seed) for m in FAMILY}
-    vae = members["vae"]
-    figures = {
-        "grid_read": vae["grid_read"],
-        "by_member": members,
-        "errors": {},
-        "protocol": "MNIST test digits, grey; reconstruction: cross-entropy in nats, mean of 5 "
-        "draws of z from the posterior (also where training left the noise out); aggregate_kl: "
-        "of the Gaussian with the codes' mean and covariance to N(0, I); an active unit's mean "
-        "varies by more than 0.01; grid_read: share of a 20 x 20 grid of equal probability under "
-        f"N(0, I) whose picture the judge of digits reads with probability {CONFIDENT} or more; "
-        "prior_read: the same for 400 draws from N(0, I)",
-        "seed": seed,
-        "count": len(pictures),
-    }
-    return Evaluation(figures)

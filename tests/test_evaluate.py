@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from diffuser import cards, evaluate, evaluate_digits, evaluate_latent, frechet, measures, weights
+from diffuser import (
+    cards,
+    evaluate,
+    evaluate_ablations,
+    evaluate_digits,
+    evaluate_latent,
+    frechet,
+    measures,
+    weights,
+)
 from diffuser.__main__ import main
 from diffuser.ablations import Family
 from diffuser.autoencoders import AutoEncoder
@@ -129,7 +138,7 @@ def small(monkeypatch):
         "judge-digits": Judge(widths=(8, 8, 8)),
     }
     models = {key: m.eval().requires_grad_(False) for key, m in models.items()}
-    for module in (evaluate, evaluate_digits, evaluate_latent, cards):
+    for module in (evaluate, evaluate_ablations, evaluate_digits, evaluate_latent, cards):
         monkeypatch.setattr(module, "load", lambda name, **_: models[name])
     monkeypatch.setattr(
         measures, "digits", lambda split: tuple(a[:200] for a in shipped_digits(split))

@@ -8,6 +8,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
 from diffuser import evaluate_latent
+from diffuser.evaluate_ablations import plane
 from diffuser.hierarchical import HierarchicalVAE
 from diffuser.likelihood import gaussian_kl_to_standard_normal
 
@@ -115,7 +116,7 @@ def test_kl_of_a_full_gaussian_equals_torch():
 
 
 def test_plane_holds_equal_probability():
-    z = evaluate_latent.plane(10)
+    z = plane(10)
     u = torch.distributions.Normal(0.0, 1.0).cdf(z)
     assert z.shape == (100, 2)
     assert_close(u[:, 0].unique(), (torch.arange(10) + 0.5) / 10, atol=1e-6, rtol=0)
