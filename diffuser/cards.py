@@ -52,7 +52,7 @@ def rows(figures: dict[str, Any], group: str = "") -> Iterator[tuple[str, str, s
     """(what, value with its error, unit) of each figure, groups of figures one after another."""
     errors = figures.get("errors", {})
     for key, value in figures.items():
-        if isinstance(value, dict) and key != "errors":
+        if isinstance(value, dict) and key not in SKIP:
             yield from rows(value, f"{group}{key.replace('_', ' ')}: ")
         elif key not in SKIP and not key.endswith("_error"):
             error = errors.get(key, figures.get(f"{key}_error"))
