@@ -1,0 +1,94 @@
+"""Part of the tab *Latent space*: posterior collapse, as the weight of the KL term grows."""
+
+import gradio as gr
+from torch import Tensor
+
+from diffuser.ablations import BETAS
+from diffuser.ui import gate, show
+from diffuser.ui.coder import decode, digits, encode
+from diffuser.ui.components import LivePicture
+from diffuser.ui.latent_ablations import prior_points, statistics
+
+WEIGHTED = {f"beta-{b:g}": f"{b:g}" for b in BETAS}
+"""The members of the bench, and how the page calls their beta."""
+TWINS = {"beta-100": "β = 100", "free-nats": "β = 100, half a nat free"}
+NAMES = WEIGHTED | {"free-nats": "100, half a nat free"}
+START = {"member": "beta-1"}
+
+
+def ten() -> Tensor:
+    """The first test digit of each class, (10, 1, 28, 28)."""
+    x, classes = digits()
+    return x[[int((classes == k).nonzero()[0]) for k in range(10)]]
+
+
+def carried(member: str) -> list[float]:
+    """KL of each dimension in nats, most first."""
+    kl = statistics(member).kl
+    assert kl is not None
+    return kl.sort(descending=True).values.tolist()
+
+
+def units(member: str, title: str, top: float | None = None) -> dict:
+    """The KL of each dimension as bars, most first."""
+    kl = carried(member)
+    marks = ["1", *[""] * (len(kl) - 2), str(len(kl))]
+    return show.bars(title, kl, marks, top or max(kl[0], 0.1))
+
+
+def strips(member: str) -> list[dict]:
+    """What the member makes of the ten digits, and what it draws from N(0, I), as two frames."""
+    again = decode(member, encode(member, ten())[0])
+    drawn = decode(member, prior_points(member)[:10])
+    return [
+        show.frame(again, "decoded from their means", "mean", columns=10),
+        show.frame(drawn, "drawn from N(0, I)", "z", columns=10),
+    ]
+
+
+def bench(args: dict) -> dict:
+    """One beta: ten digits, their reconstructions, samples; and where the nats go, over all."""
+    member = gate.choice("member", args.get("member"), NAMES)
+    s, kl = statistics(member), sum(carried(member))
+    everyone = [statistics(name) for name in NAMES]
+    at, marks = list(NAMES).index(member), [*WEIGHTED.values(), "free"]
+    losses, kls = [e.at_draw for e in everyone], [sum(carried(name)) for name in NAMES]
+    reference = kls[list(NAMES).index("beta-1")]
+    return {
+        "frames": [show.frame(ten(), "test digits", "x0", columns=10), *strips(member)],
+        "numbers": [
+            ["reconstruction", f"{s.at_draw:.1f} nats", "x0"],
+            ["KL", f"{kl:.2f} nats", "variance"],
+            ["active units", f"{s.active} of 10", "mean"],
+        ],
+        "curves": [
+            units(member, f"KL of each dimension, β = {NAMES[member]}, nats"),
+            show.bars("KL over β, nats", kls, marks, 1.5 * reference, at),
+            show.bars("reconstruction over β, nats", losses, marks, max(losses), at),
+            show.bars("active units over β", [e.active for e in everyone], marks, 10, at),
+        ],
+    }
+
+
+def twins(args: dict) -> dict:
+    """The collapsed net and the one whose first half nat of each dimension costs nothing."""
+    top = max(0.5, *(carried(member)[0] for member in TWINS))
+    frames, curves = [show.frame(ten(), "test digits", "x0", columns=10)], []
+    for member, name in TWINS.items():
+        again = strips(member)[0]
+        frames.append({**again, "name": f"{name}: {again['name']}"})
+        curves.append(units(member, f"KL of each dimension, {name}, nats", top))
+    return {"frames": frames, "curves": curves}
+
+
+def build() -> None:
+    """The section's components."""
+    gr.Markdown("## Posterior collapse")
+    view = LivePicture("collapse", bench, START)
+    choices = [(name, member) for member, name in NAMES.items()]
+    member = gr.Radio(choices, value=START["member"], label="Weight β of the KL term")
+    view.follow(member=member)
+    gr.Markdown("WORDS")
+    gr.Markdown("### A way out: free nats")
+    LivePicture("collapse-twins", twins, {})
+    gr.Markdown("WORDS")
