@@ -20,20 +20,6 @@ def kl_between_normals(
     return kl_to_standard_normal(distance, log_var - to_log_var)
 
 
-def aggregate_kl(mean: Tensor, log_var: Tensor | None) -> Tensor:
-    """KL(N(m, C) || N(0, I)) in nats, (): m and C are the mean and covariance of all codes.
-
-    z ~ q(z | x) with x one of B pictures has C = covariance of the means (B, d) + average of the
-    variances exp(log_var) (B, d), which None leaves out. In closed form
-    (tr C + |m|^2 - d - log det C) / 2; what of the codes is not Gaussian, it does not see.
-    """
-    m = mean.double().mean(0)
-    c = torch.cov(mean.double().T, correction=0)
-    if log_var is not None:
-        c = c + log_var.double().exp().mean(0).diag()
-    return (c.trace() + m @ m - len(m) - torch.logdet(c)) / 2
-
-
 def normal_log_density(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """log N(z; mean, exp(log_var)) of each dimension, in nats."""
     return -0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var + math.log(2 * math.pi))

@@ -3,7 +3,7 @@
 import gradio as gr
 from torch import Tensor
 
-from diffuser.ablations import BETAS
+from diffuser.ablations import BETAS, FAMILY
 from diffuser.ui import gate, show
 from diffuser.ui.coder import decode, digits, encode
 from diffuser.ui.components import LivePicture
@@ -11,8 +11,11 @@ from diffuser.ui.latent_ablations import prior_points, statistics
 
 WEIGHTED = {f"beta-{b:g}": f"{b:g}" for b in BETAS}
 """The members of the bench, and how the page calls their beta."""
-TWINS = {"beta-100": "β = 100", "free-nats": "β = 100, half a nat free"}
-NAMES = WEIGHTED | {"free-nats": "100, half a nat free"}
+FREE = FAMILY["free-nats"]
+TWIN = f"beta-{FREE.beta:g}"
+"""The member that differs from the one with free nats in that alone."""
+TWINS = {TWIN: f"β = {FREE.beta:g}", "free-nats": f"β = {FREE.beta:g}, free nats"}
+NAMES = WEIGHTED | {"free-nats": f"{FREE.beta:g} with free nats"}
 START = {"member": "beta-1"}
 
 
@@ -72,7 +75,7 @@ def bench(args: dict) -> dict:
 
 def twins(args: dict) -> dict:
     """The collapsed net and the one whose first half nat of each dimension costs nothing."""
-    top = max(0.5, *(carried(member)[0] for member in TWINS))
+    top = max(FREE.free_nats, *(carried(member)[0] for member in TWINS))
     frames, curves = [show.frame(ten(), "test digits", "x0", columns=10)], []
     for member, name in TWINS.items():
         again = strips(member)[0]
