@@ -144,11 +144,12 @@ def test_planes_come_with_a_table() -> None:
 
 @pytest.mark.parametrize("member", latent_collapse.NAMES)
 def test_the_bench_shows_ten_digits_and_what_they_carry(member: str) -> None:
-    answer = whole(latent_collapse.bench({"member": member}))
-    assert [f["n"] for f in answer["frames"]] == [10, 10, 10]
+    shown = whole(latent_collapse.bench({"member": member}))
+    assert [f["n"] for f in shown["frames"]] == [10, 10, 10]
+    answer = whole(latent_collapse.costs({"member": member}))
     heights = [bar[2] for bar in answer["curves"][0]["bars"]]
     assert heights == sorted(heights, reverse=True) and len(heights) == 10
-    total = float(answer["numbers"][1][1].split()[0])
+    total = float(shown["numbers"][1][1].split()[0])
     assert total == pytest.approx(sum(heights), abs=0.006)
     green = [[bar[3] for bar in panel["bars"]].index("q-z") for panel in answer["curves"][1:]]
     assert green == [list(latent_collapse.NAMES).index(member)] * 3
@@ -189,7 +190,12 @@ def test_ablate_refuses(member: object, z: object, words: str) -> None:
 
 def test_unknown_choices_are_refused() -> None:
     bad = {"group": "x", "pad": "ablation-9", "member": "x", "z": [0, 0]}
-    for view in (latent_ablations.planes, latent_ablations.at_point, latent_collapse.bench):
+    for view in (
+        latent_ablations.planes,
+        latent_ablations.at_point,
+        latent_collapse.bench,
+        latent_collapse.costs,
+    ):
         with pytest.raises(BadInput):
             view(bad)
     with pytest.raises(BadInput, match="pad must be one of"):

@@ -177,7 +177,9 @@ def row(member: str) -> list[str]:
     s, share = statistics(member), read_as_digits(member)
     return [
         NAMES[member],
-        "none" if s.log_var is None else plain(s.log_var, 1),
+        "none"
+        if s.log_var is None
+        else plain(round(s.log_var, 1) + 0.0, 1),  # no minus before a zero
         f"{s.spread:.3g}",
         f"{s.aggregate_kl:.2f} nats",
         f"{s.at_mean:.0f} nats",
@@ -191,7 +193,12 @@ def planes(args: dict) -> dict:
     members = chosen_group(args)
     grids = [show.grid(show.pictures(decode(m, normal_grid(SIDE))), SIDE) for m in members]
     frames = [show.frame(g[None], NAMES[m]) for g, m in zip(grids, members, strict=True)]
-    return {"frames": frames, "table": [HEAD, *(row(m) for m in members)]}
+    return {
+        "frames": frames,
+        "table": [HEAD, *(row(m) for m in members)],
+        "note": f"Read as a digit: a classifier is at least {CONFIDENT:.0%} sure of one class, as "
+        f"it is of {real_read():.0%} of as many real ones.{MORE.get(args.get('group'), '')}",
+    }
 
 
 def api_ablate(member: str, z: list[float]) -> dict:
@@ -224,6 +231,10 @@ def api_ablate(member: str, z: list[float]) -> dict:
     }
 
 
+MORE = {
+    "textbook": " Averaged over the two dimensions, as it is often written, the KL counts half: "
+    "that is β = 1 / latent_dim, and the codes spread wider than N(0, I)."
+}
 GROUP_CHOICES = [("Deep", "deep"), ("Textbook, 784-256-2", "textbook")]
 VIEW_CHOICES = [("Around N(0, I)", True), ("All codes", False)]
 
@@ -239,13 +250,32 @@ def build() -> None:
                 pads.append(LatentPad(name, family_map, "ablations", args, tuple(START["z"])))
     view = LivePicture("ablations", at_point, START)
     with gr.Row():
-        group = gr.Radio(GROUP_CHOICES, value="deep", label="Networks", min_width=200)
+        group = gr.Radio(
+            GROUP_CHOICES, value="deep", label="Networks", min_width=200, elem_id="ablation-group"
+        )
         near = gr.Radio(VIEW_CHOICES, value=True, label="Maps", min_width=200)
     for pad in pads:
         pad.follow(group=group, near=near)
     view.follow(group=group)
-    gr.Markdown("WORDS")
+    gr.Markdown(
+        "**Drag z on any of the maps**: four networks that differ in one part draw it. The dashed "
+        "circles are one, two and three standard deviations of N(0, I); the thin ellipses are what "
+        "the encoder says of thirty digits, as wide as its noise.\n\n"
+        "**The noise** makes the decoder draw alike what lies close together. Without it nothing "
+        "pays for narrow ellipses: log-variance goes to 0, as the KL term wishes, the means creep "
+        "towards the origin, and the ellipses promise a noise that the decoder has never met.\n\n"
+        "**The KL term** keeps the codes where N(0, I) is. Without it noise is only in the way: "
+        "log-variance runs towards minus infinity, the ellipses shrink to points, and the VAE has "
+        "become the autoencoder beside it, its codes anywhere, with holes between the crowds. "
+        "*All codes* shows how far they went."
+    )
     gr.Markdown("### What N(0, I) draws")
     LivePicture("ablation-planes", planes, {"group": "deep"}).follow(group=group)
-    gr.Markdown("WORDS")
+    gr.Markdown(
+        "The cells are the same 81 points for all, equally likely under N(0, I). *All codes to "
+        "N(0, I)* is a KL divergence in closed form: of the Gaussian with the mean and covariance "
+        "of z over all test digits, noise included. *With noise* decodes z = mean + exp(log_var / "
+        "2) eps where *reconstruction* decodes the mean: only a decoder that grew up with the "
+        "noise can bear it."
+    )
     gr.api(lanes.checked(api_ablate), api_name="ablate", queue=False)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from diffuser.ablations import BETAS, FAMILY
 from diffuser.ui import gate, show
-from diffuser.ui.coder import decode, digits, encode
+from diffuser.ui.coder import ACTIVE, decode, digits, encode
 from diffuser.ui.components import LivePicture
 from diffuser.ui.latent_ablations import prior_points, statistics
 
@@ -49,24 +49,37 @@ def strips(member: str) -> list[dict]:
     ]
 
 
+def chosen(args: dict) -> str:
+    """The member that args name."""
+    return gate.choice("member", args.get("member"), NAMES)
+
+
 def bench(args: dict) -> dict:
-    """One beta: ten digits, their reconstructions, samples; and where the nats go, over all."""
-    member = gate.choice("member", args.get("member"), NAMES)
-    s, kl = statistics(member), sum(carried(member))
-    everyone = [statistics(name) for name in NAMES]
-    at, marks = list(NAMES).index(member), [*WEIGHTED.values(), "free"]
-    losses, kls = [e.at_draw for e in everyone], [sum(carried(name)) for name in NAMES]
-    reference = kls[list(NAMES).index("beta-1")]
+    """One beta: ten digits, their reconstructions, samples, and what they cost."""
+    member = chosen(args)
+    s = statistics(member)
     return {
         "frames": [show.frame(ten(), "test digits", "x0", columns=10), *strips(member)],
         "numbers": [
             ["reconstruction", f"{s.at_draw:.1f} nats", "x0"],
-            ["KL", f"{kl:.2f} nats", "variance"],
+            ["KL", f"{sum(carried(member)):.2f} nats", "variance"],
             ["active units", f"{s.active} of 10", "mean"],
         ],
+    }
+
+
+def costs(args: dict) -> dict:
+    """Where the nats go: in the dimensions of one member, and over all members."""
+    member = chosen(args)
+    everyone = [statistics(name) for name in NAMES]
+    at, marks = list(NAMES).index(member), [*WEIGHTED.values(), "free"]
+    losses, kls = [e.at_draw for e in everyone], [sum(carried(name)) for name in NAMES]
+    top = 1.5 * kls[list(NAMES).index("beta-1")]  # what costs nothing may rise beyond
+    return {
+        "frames": [],
         "curves": [
-            units(member, f"KL of each dimension, β = {NAMES[member]}, nats"),
-            show.bars("KL over β, nats", kls, marks, 1.5 * reference, at),
+            units(member, f"β = {NAMES[member]}: KL of each dimension, nats"),
+            show.bars("KL over β, nats", kls, marks, top, at),
             show.bars("reconstruction over β, nats", losses, marks, max(losses), at),
             show.bars("active units over β", [e.active for e in everyone], marks, 10, at),
         ],
@@ -80,7 +93,7 @@ def twins(args: dict) -> dict:
     for member, name in TWINS.items():
         again = strips(member)[0]
         frames.append({**again, "name": f"{name}: {again['name']}"})
-        curves.append(units(member, f"KL of each dimension, {name}, nats", top))
+        curves.append(units(member, f"{name}: KL of each dimension, nats", top))
     return {"frames": frames, "curves": curves}
 
 
@@ -89,9 +102,23 @@ def build() -> None:
     gr.Markdown("## Posterior collapse")
     view = LivePicture("collapse", bench, START)
     choices = [(name, member) for member, name in NAMES.items()]
-    member = gr.Radio(choices, value=START["member"], label="Weight β of the KL term")
+    member = gr.Radio(
+        choices, value=START["member"], label="Weight β of the KL term", elem_id="collapse-member"
+    )
     view.follow(member=member)
-    gr.Markdown("WORDS")
+    LivePicture("collapse-costs", costs, START).follow(member=member)
+    gr.Markdown(
+        "Ten dimensions, and β says what a nat of them costs. At 0 they are free: the encoder "
+        "spends so many that the bar leaves its panel, and N(0, I) draws scribbles. **Raise β**: "
+        "one dimension after another no longer pays its way, its posterior becomes the prior, the "
+        "same for every picture, and the decoder stops listening. In the end nothing is left to "
+        "tell digits apart, and one grey average answers all. That is posterior collapse. A unit "
+        f"counts as active where its mean varies by more than {ACTIVE:g} over the 500 test digits."
+    )
     gr.Markdown("### A way out: free nats")
     LivePicture("collapse-twins", twins, {})
-    gr.Markdown("WORDS")
+    gr.Markdown(
+        f"The same weight, β = {FREE.beta:g}, but the first {FREE.free_nats:g} nats of each "
+        "dimension cost nothing (Kingma et al. 2016). No dimension gains by falling silent, so "
+        "all ten keep speaking, each about as much as is free."
+    )

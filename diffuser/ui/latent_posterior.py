@@ -37,7 +37,12 @@ def dimensions(x: Tensor, kl: Tensor) -> tuple[list[dict], list]:
     top = max(kl.max().item(), many.max().item(), 0.1)
     panels = [
         show.bars("KL of each dimension, nats: this VAE", kl.tolist(), ["z1", "z2"], top),
-        show.bars(f"the same of a VAE with {size}", many.tolist(), ["1"] + [""] * 18 + ["20"], top),
+        show.bars(
+            f"the same of a VAE with {size} dimensions",
+            many.tolist(),
+            ["1"] + [""] * 18 + ["20"],
+            top,
+        ),
     ]
     said = f"{many.sum():.1f} nats in {size} dimensions, {active} of them active"
     return panels, ["KL in a larger VAE", said, "variance"]
