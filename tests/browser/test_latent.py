@@ -197,15 +197,14 @@ def test_more_weight_on_the_kl_term_changes_strips_and_bars(page) -> None:
     bars = "#collapse-costs .curves svg:nth-child(4) .bar"
     strip = "document.querySelectorAll('#collapse .frame canvas')[1].toDataURL()"
     before = page.evaluate(strip)
-    chosen = [page.evaluate(f"document.querySelectorAll('{bars}')[1].style.fill")]
-    page.locator("#collapse-member").get_by_label(
-        latent_collapse.NAMES[latent_collapse.TWIN]
-    ).first.check()
+    green = "([bars, k]) => document.querySelectorAll(bars)[k].style.fill === 'var(--q-z)'"
+    members = list(latent_collapse.NAMES)
+    page.wait_for_function(green, arg=[bars, members.index("beta-1")])
+    heaviest = latent_collapse.NAMES[latent_collapse.TWIN]
+    page.locator("#collapse-member").get_by_label(heaviest, exact=True).check()
     page.wait_for_function(f"before => {strip} !== before", arg=before)
     assert "0 of 10" in page.locator("#collapse .numbers").inner_text()
-    at = list(latent_collapse.NAMES).index(latent_collapse.TWIN)
-    chosen.append(page.evaluate(f"document.querySelectorAll('{bars}')[{at}].style.fill"))
-    assert chosen == ["var(--q-z)", "var(--q-z)"]
+    page.wait_for_function(green, arg=[bars, members.index(latent_collapse.TWIN)])
     page.locator("#collapse-twins").scroll_into_view_if_needed()
     page.wait_for_selector("#collapse-twins .curves svg:nth-child(2)")
 
