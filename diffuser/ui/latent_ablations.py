@@ -233,7 +233,7 @@ def api_ablate(member: str, z: list[float]) -> dict:
 
 MORE = {
     "textbook": " Averaged over the two dimensions, as it is often written, the KL counts half: "
-    "that is β = 1 / latent_dim, and the codes spread wider than N(0, I)."
+    "that is β = 1 / latent_dim, and the means spread wider."
 }
 GROUP_CHOICES = [("Deep", "deep"), ("Textbook, 784-256-2", "textbook")]
 VIEW_CHOICES = [("Around N(0, I)", True), ("All codes", False)]
