@@ -189,6 +189,7 @@ def test_ablate_answers_and_refuses(served: SimpleNamespace) -> None:
     assert Image.open(BytesIO(base64.b64decode(whole["png"]))).size == (28, 28)
     # the KL term is what keeps log-variance from running to minus infinity
     assert bare["log_var"] < whole["log_var"] and sum(bare["kl"]) > sum(whole["kl"])
+    assert bare["frechet"] > whole["frechet"] > 0
     assert served.client.predict("ae", [0.0, 0.0], api_name="/ablate")["kl"] is None
     assert len(served.client.predict("free-nats", [0.0] * 10, api_name="/ablate")["kl"]) == 10
     for member, z, words in (

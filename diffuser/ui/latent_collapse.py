@@ -1,13 +1,14 @@
 """Part of the tab *Latent space*: posterior collapse, as the weight of the KL term grows."""
 
 import gradio as gr
+import torch
 from torch import Tensor
 
 from diffuser.ablations import BETAS, FAMILY
 from diffuser.ui import gate, show
 from diffuser.ui.coder import ACTIVE, decode, digits, encode
 from diffuser.ui.components import LivePicture
-from diffuser.ui.latent_ablations import prior_points, statistics
+from diffuser.ui.latent_ablations import measured, statistics
 
 WEIGHTED = {f"beta-{b:g}": f"{b:g}" for b in BETAS}
 """The members of the bench, and how the page calls their beta."""
@@ -42,7 +43,8 @@ def units(member: str, title: str, top: float | None = None) -> dict:
 def strips(member: str) -> list[dict]:
     """What the member makes of the ten digits, and what it draws from N(0, I), as two frames."""
     again = decode(member, encode(member, ten())[0])
-    drawn = decode(member, prior_points(member)[:10])
+    z = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+    drawn = decode(member, z)
     return [
         show.frame(again, "decoded from their means", "mean", columns=10),
         show.frame(drawn, "drawn from N(0, I)", "z", columns=10),
@@ -64,6 +66,7 @@ def bench(args: dict) -> dict:
             ["reconstruction", f"{s.at_draw:.1f} nats", "x0"],
             ["KL", f"{sum(carried(member)):.2f} nats", "variance"],
             ["active units", f"{s.active} of 10", "mean"],
+            ["draws to digits, Fréchet", f"{measured()[member]['prior_frechet']:.1f}", "z"],
         ],
     }
 
