@@ -180,3 +180,24 @@ def test_levels_answers_and_refuses(served: SimpleNamespace) -> None:
             good = {"a": 0, "b": 1, "sources": ["a"] * 4}
             served.client.predict(**{**good, **changes}, api_name="/levels")
     assert "temperature must be" in raw(served.url, "levels", [0, 1, ["a"] * 4, float("nan"), 0])
+
+
+@pytest.mark.skipif(not (WEIGHTS / "ablations").exists(), reason="no trained weights")
+def test_ablate_answers_and_refuses(served: SimpleNamespace) -> None:
+    whole = served.client.predict("vae", [0.0, 0.0], api_name="/ablate")
+    bare = served.client.predict("no-kl", [0.0, 0.0], api_name="/ablate")
+    assert Image.open(BytesIO(base64.b64decode(whole["png"]))).size == (28, 28)
+    # the KL term is what keeps log-variance from running to minus infinity
+    assert bare["log_var"] < whole["log_var"] and sum(bare["kl"]) > sum(whole["kl"])
+    assert bare["frechet"] > whole["frechet"] > 0
+    assert served.client.predict("ae", [0.0, 0.0], api_name="/ablate")["kl"] is None
+    assert len(served.client.predict("free-nats", [0.0] * 10, api_name="/ablate")["kl"]) == 10
+    for member, z, words in (
+        ("magic", [0.0, 0.0], "member must be one of"),
+        ("vae", [0.0], "must be 2 numbers"),
+        ("beta-0", [0.0, 0.0], "must be 10 numbers"),
+        ("vae", [0.0, 1e9], "from -1000 to 1000"),
+    ):
+        with pytest.raises(Exception, match=words):
+            served.client.predict(member, z, api_name="/ablate")
+    assert "must be 2 numbers" in raw(served.url, "ablate", ["vae", [float("nan"), 0.0]])

@@ -12,6 +12,7 @@ from PIL import Image
 
 import diffuser
 from diffuser.autoencoders import AutoEncoder
+from diffuser.likelihood import kl_to_standard_normal
 from diffuser.ui import coder, latent, latent_path, latent_posterior, latent_vector, show
 from diffuser.ui.gate import BadInput
 
@@ -88,6 +89,20 @@ def test_moving_eps_moves_z_by_the_standard_deviation() -> None:
     ellipse = answer["say"]["posterior-pad"]["ellipse"]
     torch.testing.assert_close(torch.tensor(ellipse["std"]), (log_var[0] / 2).exp())
     assert f"{z[0, 0]:.3f}" in answer["numbers"][0][1]
+
+
+def test_the_formula_adds_up_and_both_vaes_show_their_kl() -> None:
+    answer = whole(latent_posterior.posterior({"digit": 7, "eps": [0.3, 0.1], "px": None}))
+    numbers = {name: text for name, text, _ in answer["numbers"]}
+    reconstruction = float(numbers["reconstruction"].split()[0])
+    x = coder.digits()[0][7:8]
+    for panel, model in zip(answer["curves"], ("vae-2d", "vae-20d"), strict=True):
+        kl = kl_to_standard_normal(*coder.encode(model, x))[0]
+        heights = torch.tensor([bar[2] for bar in panel["bars"]])
+        torch.testing.assert_close(heights.sort().values, kl.sort().values)
+    kl = kl_to_standard_normal(*coder.encode("vae-2d", x)).sum().item()
+    total = float(answer["formula"][-1][0].strip(" =nats"))
+    assert total == pytest.approx(reconstruction + kl, abs=0.1)
 
 
 def test_a_drawing_is_used_and_not_sent_back() -> None:

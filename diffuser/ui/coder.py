@@ -5,12 +5,15 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from diffuser.ablations import FAMILY
+from diffuser.autoencoders import AutoEncoder
 from diffuser.ui import gate
 
 PLANES = ("vae-2d", "ae-2d")
 MODELS = (*PLANES, "vae-20d")
 DIMENSIONS = {"ae-2d": 2, "vae-2d": 2, "vae-20d": 20}
 LIMITS = {"ae-2d": 1000.0, "vae-2d": 6.0, "vae-20d": 6.0}  # a plain autoencoder has no fixed scale
+ACTIVE = 0.01  # a unit is active where its mean varies by more than this (Burda et al. 2016)
 
 
 @cache
@@ -22,12 +25,19 @@ def digits() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images)[:, None].float() / 255, torch.from_numpy(classes).long()
 
 
+def network(model: str, trained: bool = True) -> AutoEncoder:
+    """One of MODELS, or a member of the family that differs in one part each (`FAMILY`)."""
+    import diffuser
+
+    if model in FAMILY:
+        return diffuser.load("ablations", trained=trained)[model]
+    return diffuser.load(model, trained=trained)
+
+
 @torch.no_grad()
 def encode(model: str, x: Tensor, trained: bool = True) -> tuple[Tensor, Tensor | None]:
     """Pictures (B, 1, 28, 28) in [0, 1] -> mean and log-variance, each (B, d), on the CPU."""
-    import diffuser
-
-    net = diffuser.load(model, trained=trained)
+    net = network(model, trained)
     mean, log_var = net.encode(x.to(net.device))
     return mean.float().cpu(), None if log_var is None else log_var.float().cpu()
 
@@ -35,9 +45,7 @@ def encode(model: str, x: Tensor, trained: bool = True) -> tuple[Tensor, Tensor 
 @torch.no_grad()
 def decode(model: str, z: Tensor, trained: bool = True) -> Tensor:
     """Latents (B, d) -> pictures (B, 1, 28, 28) in [0, 1], on the CPU."""
-    import diffuser
-
-    net = diffuser.load(model, trained=trained)
+    net = network(model, trained)
     return net.decode(z.to(net.device)).float().cpu()
 
 

@@ -14,8 +14,8 @@ answer, reaches the component of that name without a server event. Examples:
 An answer is {"frames": [show.frame(...), ...], "numbers": [[name, text, quantity or None], ...]}
 with, where wanted, "note": text, "say": {name: args}, "file": {"name", "mime", "data"},
 "formula": [[text, quantity or None], ...], "checks": [{"name", "found", "expected", "tolerance",
-"ok"}, ...] and "curves": [panel, ...] (see `Curves`); other keys reach listeners of the document's
-`diffuser:answer` event.
+"ok"}, ...] or "table": [[text, ...], ...] with its head first, and "curves": [panel, ...] (see
+`Curves`); other keys reach listeners of the document's `diffuser:answer` event.
 """
 
 import json
@@ -98,11 +98,13 @@ class LatentPad(gr.HTML):
     """A square of a two-dimensional latent space over the map of encoded digits.
 
     `map_of(args)` returns {"points": [[x, y, class], ...], "centre": [x, y], "half": width / 2}
-    and, where wanted, "z": where the point begins. Then, and with each drag (mouse, touch, arrow
-    keys, Shift for small steps), {**args, "z": [x, y]} goes to `target`. A message
-    {"ellipse": {"mean", "std"}} shows a posterior, and dragging then sends {"eps": [..]}, which
-    begins at (0.8, 0.6); {"close": true} looks at the ellipse from close by; {"z": [..]} moves the
-    point silently; any other key changes `args` and reads the map again.
+    and, where wanted, "z": where the point begins, "name": said under the pad in place of z,
+    "rings": radii of circles around the origin, "clouds": [[x, y, std, std, class], ...] drawn as
+    ellipses, "still": true where a new map shall not ask for a picture. Then, and with each drag
+    (mouse, touch, arrow keys, Shift for small steps), {**args, "z": [x, y]} goes to `target`. A
+    message {"ellipse": {"mean", "std"}} shows a posterior, and dragging then sends {"eps": [..]},
+    which begins at (0.8, 0.6); {"close": true} looks at the ellipse from close by; {"z": [..]}
+    moves the point silently; any other key changes `args` and reads the map again.
     """
 
     def __init__(
@@ -142,11 +144,10 @@ class Curves(gr.HTML):
     """Curves drawn once as inline SVG, and a marker that moves in the page.
 
     A panel is {"title", "x": [low, high], "y": [low, high], "lines": [{"name", "colour", "points":
-    [[x, y], ...]}, ...]} with, where wanted, "bars": [[x0, x1, y], ...] (a colour may come fourth),
+    [[x, y], ...]}, ...]} with, where wanted, "bars": [[x0, x1, y], ...] (a colour may be fourth),
     "xticks": [[x, text], ...] and "yticks"; a colour is a CSS variable's name without its dashes,
-    such as "q-x0". A message
-    {"t": x} moves the marker, {"chosen": name} brings one line forward; or it follows the step that
-    the player called `player` shows.
+    such as "q-x0". A message {"t": x} moves the marker, {"chosen": name} brings one line forward;
+    or it follows the step that the player called `player` shows.
     """
 
     def __init__(

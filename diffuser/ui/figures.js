@@ -41,6 +41,17 @@ function showChecks(box, checks) {
   box.replaceChildren(table);
 }
 
+// [[text, ...], ...], the head first; a text each cell.
+function showTable(box, rows) {
+  const table = made('table', undefined, 'rows');
+  rows.forEach((cells, i) => {
+    const row = made('tr');
+    row.append(...cells.map((words, k) => made(i && k ? 'td' : 'th', words)));
+    table.append(row);
+  });
+  box.replaceChildren(table);
+}
+
 // One panel: {title, x: [low, high], y: [low, high], lines: [{name, colour, points}], bars: [[x0, x1, y, colour], ...]}; a bar's colour may be absent.
 function plot(panel, size) {
   const [W, H] = size || [320, 190], L = 34, R = 8, T = 24, B = 22;

@@ -27,6 +27,17 @@ function render() {
       g.lineTo(axis ? side : at, axis ? at : side);
     }
   g.stroke();
+  const scale = side / (2 * view.half);
+  g.strokeStyle = style.getPropertyValue('--soft');
+  g.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const r of map.rings || []) {
+    g.beginPath(); g.arc(toX(0) * side, toY(0) * side, r * scale, 0, 7); g.stroke();
+  }
+  g.setLineDash([]);
+  for (const [x, y, a, b, label] of map.clouds || []) {
+    g.strokeStyle = style.getPropertyValue('--class-' + label);
+    g.beginPath(); g.ellipse(toX(x) * side, toY(y) * side, a * scale, b * scale, 0, 0, 7); g.stroke();
+  }
   const size = Math.max(9, pad.clientWidth / 36) * devicePixelRatio;
   g.font = '600 ' + size + 'px system-ui, sans-serif';
   g.textAlign = 'center'; g.textBaseline = 'middle';
@@ -37,7 +48,7 @@ function render() {
   }
   g.globalAlpha = 1;
   if (ellipse) {
-    const [mean, std] = [ellipse.mean, ellipse.std], scale = side / (2 * view.half);
+    const [mean, std] = [ellipse.mean, ellipse.std];
     g.strokeStyle = style.getPropertyValue('--q-mean');
     g.fillStyle = style.getPropertyValue('--q-mean');
     for (const k of [1, 2]) {
@@ -53,8 +64,8 @@ function render() {
   handle.style.left = toX(dot[0]) * 100 + '%';
   handle.style.top = toY(dot[1]) * 100 + '%';
   const words = 'z = (' + dot.map(v => v.toFixed(decimals())).join(', ') + ')';
-  read.textContent = words;
-  pad.setAttribute('aria-valuetext', words);
+  read.textContent = map.name || words;
+  pad.setAttribute('aria-valuetext', (map.name ? map.name + ', ' : '') + words);
   pad.dataset.z = dot.map(v => v.toFixed(4)).join(',');
 }
 
@@ -87,7 +98,7 @@ const load = asker(() => server.map(args), answer => {
   note.textContent = answer.error || '';
   if (answer.error) return;
   map = view = answer;
-  if (ellipse) render(); else move(answer.z || dot);
+  if (ellipse || answer.still) render(); else move(answer.z || dot);
 }, () => { note.textContent = 'The connection is interrupted; trying again.'; });
 
 // {ellipse: {mean, std}} sets the posterior, {close: true} looks from near, {z: [..]} moves the point without asking for a picture;

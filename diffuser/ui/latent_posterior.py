@@ -1,12 +1,16 @@
 """Part of the tab *Latent space*: one picture's posterior, and a sample moved by hand."""
 
+import math
+
 import gradio as gr
 import torch
 from torch import Tensor
 
-from diffuser.ui import gate, show
+from diffuser.likelihood import bernoulli_nll, kl_to_standard_normal
+from diffuser.ui import gate, latent_vector, show
 from diffuser.ui.coder import decode, digits, encode, latent_map
 from diffuser.ui.components import DrawPad, LatentPad, LivePicture, tell
+from diffuser.ui.forward_picture import plain
 
 MODEL, SAMPLES = "vae-2d", 8
 START = {"digit": 5, "eps": [0.8, 0.6], "px": None}
@@ -20,10 +24,32 @@ def chosen(args: dict) -> Tensor:
     return torch.from_numpy(drawn.copy())[None, None, ..., 0].float() / 255
 
 
+def dimensions(x: Tensor, kl: Tensor) -> tuple[list[dict], list]:
+    """KL of each dimension as bars, of VAEs with 2 and with 20 dimensions, and the larger's number.
+
+    x: (1, 1, 28, 28); kl: (2,) in nats. The twenty stand in the order of what they carry over the
+    500 test digits, so that they keep their places from picture to picture.
+    """
+    mean, log_var = encode(latent_vector.MODEL, x)
+    assert log_var is not None
+    many, (carried, active) = kl_to_standard_normal(mean, log_var)[0], latent_vector.carried()
+    many, size = many[carried.argsort(descending=True)], len(carried)
+    top = max(kl.max().item(), many.max().item(), 0.1)
+    panels = [
+        show.bars("KL of each dimension, nats: this VAE", kl.tolist(), ["z1", "z2"], top),
+        show.bars(
+            f"the same of a VAE with {size} dimensions",
+            many.tolist(),
+            ["1"] + [""] * 18 + ["20"],
+            top,
+        ),
+    ]
+    said = f"{many.sum():.1f} nats in {size} dimensions, {active} of them active"
+    return panels, ["KL in a larger VAE", said, "variance"]
+
+
 def posterior(args: dict) -> dict:
     """q(z | x) of one picture, a sample z = mean + exp(log_var / 2) eps, and what they draw."""
-    from diffuser.likelihood import bernoulli_nll, kl_to_standard_normal
-
     x = chosen(args)
     eps = torch.tensor(gate.vector("eps", args.get("eps"), 2))
     mean, log_var = encode(MODEL, x)
@@ -46,8 +72,30 @@ def posterior(args: dict) -> dict:
     numbers += [
         ["reconstruction", f"{nats:.1f} nats", "x0"],
         ["KL", f"{kl[0]:.2f} + {kl[1]:.2f} = {kl.sum():.2f} nats", "variance"],
-        ["negative ELBO", f"{nats + kl.sum():.1f} nats", None],
     ]
+    formula = [
+        ["−ELBO  =  ", None],
+        ["reconstruction", "x0"],
+        ["  +  ½ Σ (", None],
+        ["mean", "mean"],
+        ["² + ", None],
+        ["exp(log_var)", "variance"],
+        [" − 1 − ", None],
+        ["log_var", "variance"],
+        [f")\n        =  {nats:.1f}", None],
+    ]
+    for m, v in zip(mean[0].tolist(), log_var[0].tolist(), strict=True):
+        formula += [
+            ["  +  ½ (", None],
+            [plain(m, 2), "mean"],
+            ["² + ", None],
+            [f"{math.exp(v):.3f}", "variance"],
+            [" − 1 − " if v >= 0 else " − 1 + ", None],
+            [f"{abs(v):.2f}", "variance"],
+            [")", None],
+        ]
+    formula.append([f"  =  {nats + kl.sum():.1f} nats", None])
+    panels, larger = dimensions(x, kl)
     say = {"posterior-pad": {"ellipse": {"mean": mean[0].tolist(), "std": std[0].tolist()}}}
     if args.get("px") is None:
         px = show.base64_of(show.pictures(x).tobytes())
@@ -58,7 +106,13 @@ def posterior(args: dict) -> dict:
         show.frame(show.diverging(x - drawn[:1], 1.0), "picture minus that", "difference"),
         show.frame(drawn[2:], "eight samples of the posterior", "variance", columns=SAMPLES),
     ]
-    return {"frames": frames, "numbers": numbers, "say": say}
+    return {
+        "frames": frames,
+        "numbers": [*numbers, larger],
+        "formula": formula,
+        "curves": panels,
+        "say": say,
+    }
 
 
 def build() -> None:

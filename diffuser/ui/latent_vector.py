@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from diffuser.ui import gate, lanes, show
-from diffuser.ui.coder import decode, digits, encode
+from diffuser.ui.coder import ACTIVE, decode, digits, encode
 from diffuser.ui.components import NOTE, LivePicture, script
 
 MODEL, SIZE, STEPS, REACH = "vae-20d", 20, 9, 3.0
-ACTIVE = 0.01  # a unit is active where its mean varies by more than this (Burda et al. 2015)
 
 
 @cache

@@ -9,7 +9,8 @@ const ask = asker(args => server.draw(args), (answer, sentArgs) => {
   paintAll(box, answer.frames || []);
   showFormula(element.querySelector('.formula'), answer.formula);
   showNumbers(numbers, answer.numbers);
-  showChecks(element.querySelector('.checks'), answer.checks);
+  const checks = element.querySelector('.checks');
+  if (answer.table) showTable(checks, answer.table); else showChecks(checks, answer.checks);
   showCurves(element.querySelector('.curves'), answer.curves, props.size);
   save.hidden = !answer.file;
   if (answer.file) {

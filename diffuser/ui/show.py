@@ -81,6 +81,23 @@ def grid(batch: np.ndarray, columns: int, gap: int = 0, background: int = 255) -
     return whole[: whole.shape[0] - gap, : whole.shape[1] - gap]
 
 
+def bars(
+    title: str, heights: Sequence[float], marks: Sequence[str], top: float, chosen: int = -1
+) -> dict:
+    """A panel of bars for `Curves`, from 0 to `top`, where they are cut; the chosen one green."""
+    return {
+        "title": title,
+        "x": [0, len(heights)],
+        "y": [0, 1.05 * top],
+        "xticks": [[k + 0.5, mark] for k, mark in enumerate(marks) if mark],
+        "yticks": [0, float(f"{top:.2g}")],
+        "bars": [
+            [k + 0.1, k + 0.9, float(h), "q-z" if k == chosen else "q-variance"]
+            for k, h in enumerate(heights)
+        ],
+    }
+
+
 def strip(batch: np.ndarray, gap: int = 1) -> np.ndarray:
     """uint8 (B,H,W,C) side by side."""
     return grid(batch, len(batch), gap)

@@ -5,7 +5,7 @@ import base64
 import pytest
 import torch
 
-from diffuser.ui import coder, show
+from diffuser.ui import coder, latent_collapse, show
 from diffuser.weights import WEIGHTS
 
 needed = [WEIGHTS / name for name in coder.MODELS]
@@ -154,3 +154,63 @@ def test_the_strips_come_with_a_gif(page) -> None:
     link.wait_for()
     data = link.get_attribute("href").split(",")[1]
     assert base64.b64decode(data).startswith(b"GIF89a")
+
+
+needs_family = pytest.mark.skipif(not (WEIGHTS / "ablations").exists(), reason="no trained weights")
+
+
+@needs_family
+def test_one_point_is_drawn_by_four_networks(page) -> None:
+    page.locator("#ablation-2").scroll_into_view_if_needed()
+    page.wait_for_selector("#ablations .frame:nth-child(4) canvas")
+    page.wait_for_function(
+        "document.querySelector('#ablation-2 .read').innerText.includes('noise')"
+    )
+    box = page.locator("#ablation-2 .pad").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.3 * box["height"], steps=20)
+    page.mouse.up()
+    dragged = page.locator("#ablation-2 .pad").get_attribute("data-z")
+    z = [float(v) for v in dragged.split(",")]
+    assert z[0] < -1 and z[1] > 0.5
+    wait_for_pixels(page, "ablations", expected("vae", z))
+    for other in ("ablation-1", "ablation-3", "ablation-4"):
+        page.wait_for_function(
+            "([n, z]) => document.querySelector('#' + n + ' .pad').dataset.z === z",
+            arg=[other, dragged],
+        )
+    page.locator("#ablation-group").get_by_label("Textbook").check()
+    wait_for_pixels(page, "ablations", expected("textbook-ce-sum", z))
+    page.locator("#ablation-planes").scroll_into_view_if_needed()
+    page.wait_for_selector("#ablation-planes .frame:nth-child(4) canvas")
+    page.locator("#ablation-planes .checks").get_by_text(
+        "Squared error, KL averaged"
+    ).first.wait_for()
+
+
+@needs_family
+def test_more_weight_on_the_kl_term_changes_strips_and_bars(page) -> None:
+    page.locator("#collapse-costs").scroll_into_view_if_needed()
+    page.wait_for_selector("#collapse-costs .curves svg:nth-child(4)")
+    page.wait_for_selector("#collapse .frame:nth-child(3) canvas")
+    bars = "#collapse-costs .curves svg:nth-child(4) .bar"
+    strip = "document.querySelectorAll('#collapse .frame canvas')[1].toDataURL()"
+    before = page.evaluate(strip)
+    green = "([bars, k]) => document.querySelectorAll(bars)[k].style.fill === 'var(--q-z)'"
+    members = list(latent_collapse.NAMES)
+    page.wait_for_function(green, arg=[bars, members.index("beta-1")])
+    heaviest = latent_collapse.NAMES[latent_collapse.TWIN]
+    page.locator("#collapse-member").get_by_label(heaviest, exact=True).check()
+    page.wait_for_function(f"before => {strip} !== before", arg=before)
+    assert "0 of 10" in page.locator("#collapse .numbers").inner_text()
+    page.wait_for_function(green, arg=[bars, members.index(latent_collapse.TWIN)])
+    page.locator("#collapse-twins").scroll_into_view_if_needed()
+    page.wait_for_selector("#collapse-twins .curves svg:nth-child(2)")
+
+
+def test_the_posterior_s_nats_stand_in_the_formula(page) -> None:
+    page.locator("#posterior-pad").scroll_into_view_if_needed()
+    page.wait_for_selector("#posterior-picture .curves svg:nth-child(2)")
+    assert page.locator("#posterior-picture .curves svg:nth-child(2) .bar").count() == 20
+    assert "nats" in page.locator("#posterior-picture .formula").inner_text()
