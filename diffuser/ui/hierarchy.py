@@ -170,28 +170,26 @@ class LevelDesk(gr.HTML):
 
 def build() -> None:
     """The tab's components and their connections."""
+    others = ["hierarchy-picture", "hierarchy-decided", "hierarchy-nats"]
     with gr.Row():
         with gr.Column(scale=2, min_width=280, elem_classes=["beside"]):
             LivePicture("hierarchy-picture", desk, START)
         with gr.Column(scale=3, min_width=300):
             LevelDesk("hierarchy-desk", "hierarchy-picture")
+            with gr.Row():
+                with gr.Column(scale=2, min_width=200):
+                    DrawPad("hierarchy-paper", others)
+                with gr.Column(scale=3, min_width=240):
+                    a = gr.Slider(0, 499, START["digit"], step=1, label="A: a test digit, or draw")
+                    b = gr.Slider(0, 499, START["b"], step=1, label="B: a test digit")
     gr.Markdown(
         "Level 1 speaks first, with four numbers; each level below hears all above it and adds "
         "more. The small pictures show what is known by then. **Give level 1 to B**, then level 4, "
         "and compare. **Resample** draws a level afresh: the stripes above it do not move, those "
-        "below it do where they are drawn. Temperature 0 is the mean of the prior, 1 the prior."
+        "below it do where they are drawn. Temperature 0 is the mean of the prior, 1 the prior.\n\n"
+        "The network was trained on black and white pictures, so A and B are cut at one half "
+        "first. A latent taken from A or B is the mean of its posterior."
     )
-    others = ["hierarchy-picture", "hierarchy-decided", "hierarchy-nats"]
-    with gr.Row():
-        with gr.Column(scale=1, min_width=230):
-            DrawPad("hierarchy-paper", others)
-        with gr.Column(scale=2, min_width=280):
-            a = gr.Slider(0, 499, START["digit"], step=1, label="A: a test digit, or draw it")
-            b = gr.Slider(0, 499, START["b"], step=1, label="B: a test digit")
-            gr.Markdown(
-                "The network was trained on black and white pictures, so A and B are cut at one "
-                "half first. A latent taken from A or B is the mean of its posterior."
-            )
     for name in others:
         tell(a, name, "digit", {"px": None})
     tell(b, "hierarchy-picture", "b")
