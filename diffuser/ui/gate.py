@@ -44,6 +44,8 @@ RANGES = {
     "label": Range(0, 9, whole=True),
     "digit": Range(0, 499, whole=True),
     "frames": Range(2, 33, whole=True),
+    "seconds": Range(5, 60, whole=True),
+    "beta": Range(0, 10),
 }
 PROMPT_CHARACTERS = 2000
 PICTURE_BYTES = 10_000_000

@@ -5,7 +5,15 @@ import numpy as np
 import torch
 
 from diffuser.likelihood import kl_to_standard_normal
-from diffuser.ui import gate, lanes, latent_path, latent_posterior, latent_vector, show
+from diffuser.ui import (
+    gate,
+    lanes,
+    latent_path,
+    latent_posterior,
+    latent_train,
+    latent_vector,
+    show,
+)
 from diffuser.ui.coder import DIMENSIONS, LIMITS, MODELS, PLANES, codes, decode, encode, latent_map
 from diffuser.ui.components import LatentPad, LivePicture
 
@@ -114,6 +122,7 @@ def build() -> None:
     latent_posterior.build()
     latent_vector.build()
     latent_path.build()
+    latent_train.build()
     gr.api(lanes.checked(api_decode), api_name="decode", queue=False)
     gr.api(lanes.checked(api_encode), api_name="encode", queue=False)
     gr.api(lanes.checked(latent_path.api_interpolate), api_name="interpolate", queue=False)
