@@ -1,6 +1,8 @@
 """Where a network runs, and in which precision: chosen here, assumed nowhere."""
 
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -39,3 +41,18 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
     if dtype is torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch's work in this thread stays on one core; that of other threads is left as it is."""
+    many = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # The call above is meant for this thread, but threads yet to come would start with it too.
+    other = threading.Thread(target=torch.set_num_threads, args=(many,))
+    other.start()
+    other.join()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(many)

@@ -1,11 +1,15 @@
 """The app over HTTP, as another program sees it: good requests answered, bad ones refused."""
 
 import base64
+import gc
 import json
 import os
 import struct
+import threading
+import time
 import urllib.error
 import urllib.request
+import weakref
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
@@ -127,6 +131,79 @@ def test_denoise_refuses_before_the_queue(
 ) -> None:
     with pytest.raises(Exception, match=words):
         served.client.predict(**changes, api_name="/denoise")
+
+
+def test_train_streams_what_is_learned_and_ends_with_the_manifold(served: SimpleNamespace) -> None:
+    job = served.client.submit(5, 1.0, 3, api_name="/train")
+    last = job.result(timeout=240)
+    told = job.outputs()
+    assert told[0]["step"] == 0 and [m["step"] for m in told] == sorted(m["step"] for m in told)
+    assert sum(last["test"].values()) < sum(told[0]["test"].values()), "it learned"
+    picture = Image.open(BytesIO(base64.b64decode(last["manifold"])))
+    assert picture.size == (420, 420) and last["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seconds": 61}, "seconds must be"),
+        ({"seconds": 10**9}, "seconds must be"),
+        ({"beta": -1}, "beta must be"),
+        ({"beta": 11}, "beta must be"),
+        ({"seed": 2**32}, "seed must be"),
+    ],
+)
+def test_train_refuses_before_the_queue(served: SimpleNamespace, changes: dict, words: str) -> None:
+    with pytest.raises(Exception, match=words):
+        served.client.predict(**changes, api_name="/train")
+
+
+def beat(url: str, session: str, until: threading.Event) -> None:
+    """What an open page does: one connection that lasts as long as the page."""
+    with urllib.request.urlopen(f"{url}gradio_api/heartbeat/{session}") as alive:
+        alive.readline()
+        until.wait()
+
+
+def test_a_closed_page_stops_its_training_and_frees_its_net(
+    served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import app
+    from diffuser.ui import latent_train
+
+    made: weakref.WeakSet = weakref.WeakSet()
+
+    class Noted(latent_train.Learner):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)
+            made.add(self)
+
+    monkeypatch.setattr(latent_train, "Learner", Noted)
+    press = next(i for i, f in app.demo.fns.items() if getattr(f.fn, "__name__", "") == "begin")
+    session, closed = "a-page-that-closes", threading.Event()
+    page = threading.Thread(target=beat, args=(served.url, session, closed))
+    page.start()
+    body = json.dumps({"fn_index": press, "session_hash": session, "data": [60, 1.0, 3]}).encode()
+    kind = {"Content-Type": "application/json"}
+    address = f"{served.url}gradio_api/queue/"
+    urllib.request.urlopen(urllib.request.Request(f"{address}join", body, kind)).close()
+    with urllib.request.urlopen(f"{address}data?session_hash={session}") as stream:
+        moments = 0
+        while moments < 3:
+            moments += b"process_generating" in stream.readline()
+    [net] = made
+    time.sleep(1.0)
+    step = net.step
+    time.sleep(1.0)
+    assert net.step == step, "it went on learning for nobody"
+    del net
+    closed.set()
+    page.join()
+    deadline = time.monotonic() + 40  # gradio looks every 15 s whether a page is still there
+    while made and time.monotonic() < deadline:
+        time.sleep(0.2)
+        gc.collect()
+    assert not made, "the net outlived its page"
 
 
 def test_not_a_number_is_refused(served: SimpleNamespace) -> None:

@@ -215,10 +215,14 @@ class Player(gr.HTML):
         frames: list[dict],
         t: float | None = None,
         numbers: list[tuple[str, str, str | None]] = (),
+        also: dict | None = None,
     ) -> str:
-        """Step i of 0..n of one run (any name that no other run has) as the value to yield."""
+        """Step i of 0..n of one run (any name that no other run has) as the value to yield.
+
+        `also` travels to those who hear `diffuser:step`; "left" in it is the seconds to come.
+        """
         whole = {"run": run, "i": i, "n": n, "t": t, "frames": frames, "numbers": list(numbers)}
-        return json.dumps(whole, allow_nan=False)
+        return json.dumps(whole | (also or {}), allow_nan=False)
 
 
 def read_ink(size: int, channels: int) -> Callable[[dict], dict]:

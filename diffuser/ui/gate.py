@@ -45,6 +45,8 @@ RANGES = {
     "digit": Range(0, 499, whole=True),
     "frames": Range(2, 33, whole=True),
     "temperature": Range(0, 2),
+    "seconds": Range(5, 60, whole=True),
+    "beta": Range(0, 10),
 }
 PROMPT_CHARACTERS = 2000
 PICTURE_BYTES = 10_000_000

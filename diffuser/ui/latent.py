@@ -12,6 +12,7 @@ from diffuser.ui import (
     latent_collapse,
     latent_path,
     latent_posterior,
+    latent_train,
     latent_vector,
     show,
 )
@@ -125,6 +126,7 @@ def build() -> None:
     latent_path.build()
     latent_ablations.build()
     latent_collapse.build()
+    latent_train.build()
     gr.api(lanes.checked(api_decode), api_name="decode", queue=False)
     gr.api(lanes.checked(api_encode), api_name="encode", queue=False)
     gr.api(lanes.checked(latent_path.api_interpolate), api_name="interpolate", queue=False)

@@ -4,9 +4,11 @@ const bar = element.querySelector('input'), count = element.querySelector('.coun
 const play = element.querySelector('.play'), done = element.querySelector('.done');
 let run = null, steps = [], at = 0, total = 0, follow = true, timer = null, began = 0;
 
-// While steps still arrive, the time left at the pace so far, where that is over a second.
+// While steps still arrive, the time left, said by the newest or at the pace so far, where that is over a second.
 function left() {
-  const have = steps.length - 1, seconds = have > 0 ? (performance.now() - began) / 1000 / have * (total - have) : 0;
+  const have = steps.length - 1, newest = steps[have];
+  const pace = have > 0 ? (performance.now() - began) / 1000 / have * (total - have) : 0;
+  const seconds = newest.left === undefined ? pace : newest.left;
   return busy() && seconds >= 1 ? ', about ' + Math.ceil(seconds) + ' s left' : '';
 }
 const busy = () => element.querySelector('.player').getAttribute('aria-busy') === 'true';
@@ -25,7 +27,7 @@ function show(i) {
   done.style.width = 100 * (steps.length - 1) / Math.max(1, bar.max) + '%';
   element.querySelector('.player').dataset.at = at;
   element.querySelector('.player').dataset.have = steps.length;
-  document.dispatchEvent(new CustomEvent('diffuser:step', { detail: { from: props.name, run, i: at, step } }));
+  document.dispatchEvent(new CustomEvent('diffuser:step', { detail: { from: props.name, run, i: at, step, steps } }));
 }
 function pause() { clearInterval(timer); timer = null; play.textContent = 'Play'; play.setAttribute('aria-pressed', 'false'); }
 function start() {
