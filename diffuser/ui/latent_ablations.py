@@ -247,8 +247,8 @@ def build() -> None:
         "towards the origin, and the ellipses promise a noise that the decoder has never met.\n\n"
         "**The KL term** keeps the codes where N(0, I) is. Without it noise is only in the way: "
         "log-variance runs towards minus infinity, the ellipses shrink to points, and the VAE has "
-        "become the autoencoder beside it, its codes anywhere, with holes between the crowds. "
-        "*All codes* shows how far they went."
+        "become the autoencoder beside it: its codes lie where they happen to, with holes between "
+        "the crowds. *All codes* shows each map whole."
     )
     gr.Markdown("### What N(0, I) draws")
     LivePicture("ablation-planes", planes, {"group": "deep"}).follow(group=group)
