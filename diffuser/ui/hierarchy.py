@@ -44,11 +44,11 @@ def desk(args: dict) -> dict:
     z = [latent.z for latent in walked]
     prior = [normal_log_density(v, *p).sum().item() for v, p, _ in walked]
     fit = -bernoulli_nll(logits, a.to(logits.device)).item()
-    so_far = levels.known(z)
+    so_far = [levels.known(z, k) for k in range(1, levels.COUNT)] + [logits.sigmoid()]
     rows = [
         {
             "stripe": show.frame(levels.band(z[k]), "", "z"),
-            "picture": show.frame(so_far[k + 1], f"known after level {k + 1}", "x0"),
+            "picture": show.frame(so_far[k], f"known after level {k + 1}", "x0"),
             "words": f"log {conditional(k)} = {plain(prior[k], 1)} nats",
         }
         for k in range(levels.COUNT)
@@ -82,7 +82,7 @@ def desk(args: dict) -> dict:
 def decided(args: dict) -> dict:
     """A with each level drawn afresh, alone and with all below; and how much of it that changes."""
     z = levels.latents_of(levels.picture(args))
-    kept = levels.binary(levels.known(z)[-1])
+    kept = levels.binary(levels.known(z, levels.COUNT))
     seed = gate.seed(args.get("seed", 0))
     frames = []
     for k in range(levels.COUNT):
