@@ -3,8 +3,8 @@
 import copy
 import json
 import shutil
+import threading
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -39,11 +39,21 @@ def load(
     """
     _known(name)
     device = torch.device(device) if device is not None else default_device()
-    return _load(name, trained, device, dtype or torch.float32)
+    key = name, trained, device, dtype or torch.float32
+    if key not in _loaded:
+        with _opening:
+            if key not in _loaded:
+                _loaded[key] = _made(*key)
+    return _loaded[key]
 
 
-@cache
-def _load(name: str, trained: bool, device: torch.device, dtype: torch.dtype) -> nn.Module:
+_loaded: dict[tuple, nn.Module] = {}
+# diffusers builds an empty network by patching torch's modules for all threads at once, and the
+# seed of a random one is all threads' too: two at a time would spoil each other.
+_opening = threading.RLock()
+
+
+def _made(name: str, trained: bool, device: torch.device, dtype: torch.dtype) -> nn.Module:
     if trained:
         model = open_weights(name)
     else:

@@ -1,6 +1,8 @@
 """The folder of weights: what loads, what is said where it does not, and what ships."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -18,9 +20,9 @@ SHIPPED = [name for name in EXPERIMENTS if (weights.WEIGHTS / name).exists()]
 def folder(monkeypatch, tmp_path):
     """An empty place for weights, and nothing loaded before."""
     monkeypatch.setattr(weights, "WEIGHTS", tmp_path)
-    weights._load.cache_clear()
+    weights._loaded.clear()
     yield tmp_path
-    weights._load.cache_clear()
+    weights._loaded.clear()
 
 
 def test_names():
@@ -46,7 +48,7 @@ def test_untrained_is_reproducible(folder):
     torch.manual_seed(1)
     first = diffuser.load("vae-2d", trained=False).state_dict()
     state = torch.random.get_rng_state()
-    weights._load.cache_clear()
+    weights._loaded.clear()
     torch.manual_seed(2)
     second = diffuser.load("vae-2d", trained=False).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -61,6 +63,25 @@ def test_load_is_cached_and_ready(folder):
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     double = diffuser.load("vae-2d", trained=False, device="cpu", dtype=torch.float64)
     assert double is not model and next(double.parameters()).dtype == torch.float64
+
+
+def test_threads_open_one_network_after_another(folder, monkeypatch):
+    """Each name once, never two at a time: opening one changes torch for all threads."""
+    opened, inside, most = [], [], []
+
+    def slow(name):
+        opened.append(name)
+        inside.append(name)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.remove(name)
+        return AutoEncoder(2, width=8)
+
+    monkeypatch.setattr(weights, "open_weights", slow)
+    with ThreadPoolExecutor(8) as pool:
+        nets = list(pool.map(diffuser.load, ["vae-2d", "ae-2d"] * 4))
+    assert sorted(opened) == ["ae-2d", "vae-2d"] and max(most) == 1
+    assert {id(net) for net in nets} == {id(nets[0]), id(nets[1])}
 
 
 def test_saves_and_loads(folder):

@@ -44,11 +44,11 @@ def desk(args: dict) -> dict:
     z = [latent.z for latent in walked]
     prior = [normal_log_density(v, *p).sum().item() for v, p, _ in walked]
     fit = -bernoulli_nll(logits, a.to(logits.device)).item()
-    so_far = levels.known(z)
+    so_far = [levels.known(z, k) for k in range(1, levels.COUNT)] + [logits.sigmoid()]
     rows = [
         {
             "stripe": show.frame(levels.band(z[k]), "", "z"),
-            "picture": show.frame(so_far[k + 1], f"known after level {k + 1}", "x0"),
+            "picture": show.frame(so_far[k], f"known after level {k + 1}", "x0"),
             "words": f"log {conditional(k)} = {plain(prior[k], 1)} nats",
         }
         for k in range(levels.COUNT)
@@ -82,7 +82,7 @@ def desk(args: dict) -> dict:
 def decided(args: dict) -> dict:
     """A with each level drawn afresh, alone and with all below; and how much of it that changes."""
     z = levels.latents_of(levels.picture(args))
-    kept = levels.binary(levels.known(z)[-1])
+    kept = levels.binary(levels.known(z, levels.COUNT))
     seed = gate.seed(args.get("seed", 0))
     frames = []
     for k in range(levels.COUNT):
@@ -184,11 +184,14 @@ def build() -> None:
                     b = gr.Slider(0, 499, START["b"], step=1, label="B: a test digit")
     gr.Markdown(
         "Level 1 speaks first, with four numbers; each level below hears all above it and adds "
-        "more. The small pictures show what is known by then. **Give level 1 to B**, then level 4, "
-        "and compare. **Resample** draws a level afresh: the stripes above it do not move, those "
-        "below it do where they are drawn. Temperature 0 is the mean of the prior, 1 the prior.\n\n"
-        "The network was trained on black and white pictures, so A and B are cut at one half "
-        "first. A latent taken from A or B is the mean of its posterior."
+        "more. The small pictures show what is known by then. **Give level 1 to B**, then only "
+        "level 4, and compare. **Resample** draws a level afresh: the stripes above it do not "
+        "move, those below it do where they are drawn. Temperature 0 is the mean of the prior, 1 "
+        "the prior itself.\n\n"
+        "Watch log p, too: what B says in level 3 can be all but impossible after what A said in "
+        "levels 1 and 2, and then it is thousands of nats below zero. The network was trained on "
+        "black and white pictures, so A and B are cut at one half first. A latent taken from A or "
+        "B is the mean of its posterior."
     )
     for name in others:
         tell(a, name, "digit", {"px": None})
@@ -196,9 +199,9 @@ def build() -> None:
     gr.Markdown("## What each level decides")
     LivePicture("hierarchy-decided", decided, {"digit": START["digit"], "px": None})
     gr.Markdown(
-        "Your picture A, six times, with one level drawn afresh. On the left the other levels keep "
-        "A's latents; on the right all below are drawn as well. **Look down the left column**: "
-        "what changes shrinks from the figure to the edge of a stroke."
+        "Your picture A, six times, with one level drawn afresh from its prior. **Alone**, the "
+        "others keep A's latents: level 1 changes the digit itself, the others only how it is "
+        "written. **With all below**, the levels below answer to what the new one says."
     )
     hierarchy_nats.build(START["digit"])
     gr.api(lanes.checked(api_levels), api_name="levels", queue=False)

@@ -41,9 +41,10 @@ def nats(args: dict) -> dict:
     terms, usual = levels.nats(a), levels.usual_nats()
     names = [f"kl_{k}" for k in range(1, levels.COUNT + 1)]
     parts = [terms[name].mean().item() for name in ("reconstruction", *names)]
+    z = levels.latents_of(a)
     frames = [
-        show.frame(x, words, "x0" if k == levels.COUNT else "mean")
-        for k, (x, words) in enumerate(zip(levels.known(levels.latents_of(a)), KNOWN, strict=True))
+        show.frame(levels.known(z, k), words, "x0" if k == levels.COUNT else "mean")
+        for k, words in enumerate(KNOWN)
     ]
     numbers = [
         [

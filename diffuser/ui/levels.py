@@ -72,7 +72,8 @@ def mix(
     "resample" is mean + temperature std eps of the prior that the levels above give, with eps from
     that level's seed; "mean" is that prior's mean.
     """
-    net, own = network(), {"a": latents_of(a), "b": latents_of(b)}
+    net = network()
+    own = {name: latents_of(x) for name, x in (("a", a), ("b", b)) if name in origin}
     given = [own[name][k] if name in own else None for k, name in enumerate(origin)]
     eps = [
         temperatures[k] * net.noise(1, seeds[k])[k] if name == "resample" else None
@@ -94,13 +95,13 @@ def resampled(z: Sequence[Tensor], k: int, alone: bool, n: int, seed: int) -> Te
 
 
 @torch.no_grad()
-def known(z: Sequence[Tensor]) -> list[Tensor]:
-    """What levels 1..k know, k = 0..L: pictures (B, 1, 28, 28), those below at their priors' means.
+def known(z: Sequence[Tensor], k: int) -> Tensor:
+    """What levels 1..k know: the picture with those below at their priors' means.
 
-    z: (B, size) of each level. k = 0 is the picture with every level at its prior's mean.
+    z: (B, size) of each level. k = 0 is the picture with every level at its prior's mean, k = L the
+    decoded one. Returns probabilities (B, 1, 28, 28).
     """
-    net, n = network(), len(z[0])
-    return [net.walk(n, given=z[:k])[1].sigmoid().cpu() for k in range(len(z) + 1)]
+    return network().walk(len(z[0]), given=z[:k])[1].sigmoid().cpu()
 
 
 @torch.no_grad()
