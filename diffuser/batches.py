@@ -198,7 +198,7 @@ def emoji_latents(autoencoder: LatentAutoencoder, digest: str) -> tuple[Tensor, 
     return latents, ground
 
 
-def caption_batches(folder: Path) -> Batches:
+def caption_batches(folder: Path, split: int = emoji.TRAIN) -> Batches:
     """Latents (B, 4, 16, 16) with captions as ids and mask (B, L); one in ten without words.
 
     folder: where the autoencoder (`vae/`) and the `tokenizer/` are.
@@ -208,11 +208,11 @@ def caption_batches(folder: Path) -> Batches:
     latents, ground = emoji_latents(LatentAutoencoder.from_pretrained(folder), digest)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     pictures = emoji.load()
-    train = torch.from_numpy(np.flatnonzero(pictures.split == emoji.TRAIN))
+    ours = torch.from_numpy(np.flatnonzero(pictures.split == split))
     names = [name for name, _ in emoji.BACKGROUNDS]
 
     def batch(step: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        index = train[epochs(len(train), step, size, seed=0)]
+        index = ours[epochs(len(ours), step, size, seed=0)]
         variant = torch.multinomial(torch.tensor(SHARES), size, True, generator=generator)
         rng = np.random.default_rng(generator.initial_seed())
         words = [

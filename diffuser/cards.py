@@ -90,6 +90,34 @@ def members(figures: dict[str, Any]) -> str:
     return "\n" + head + "\n".join(lines) + "\n"
 
 
+def comparison(found: dict[str, Any]) -> str:
+    """The section on networks that were trained for the same time and compared."""
+    keys = ("network", "class", "rate", "parameters", "images_per_second", "steps")
+    bands = [f"x0 error, t {low:g} to {high:g}" for low, high in found["bands"]]
+    head = [key.replace("_", " ") for key in keys] + ["loss in v", "above the best", *bands]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in found["networks"]:
+        pairs = [(row[key], row[f"{key}_error"]) for key in ("loss", "above_best")]
+        pairs += zip(row["x0"], row["x0_error"], strict=True)
+        cells = [number(row[key]) for key in keys] + [f"{v:.3f} ± {e:.3f}" for v, e in pairs]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    return f"""
+## Compared
+
+```
+{found["command"]}
+```
+
+{table}
+
+Each from random weights for {found["minutes"]:g} minutes of CPU time (not the shipped weights), on
+one seed ({found["seed"]}), batch {found["batch"]}, all else alike; {found["processor"]}. Errors on
+{found["count"]:,} held-out pictures, with the same noise and captions for all. Differences, which
+share the noise, are surer than the losses themselves.
+"""
+
+
 def readme(name: str, model: nn.Module, figures: dict[str, Any], settings: dict[str, Any]) -> str:
     """The card, as Markdown."""
     words = WORDS[name]
@@ -98,6 +126,8 @@ def readme(name: str, model: nn.Module, figures: dict[str, Any], settings: dict[
     minutes = settings["training_seconds"] / 60
     drawn = (WEIGHTS / name / "samples.png").exists()
     picture = "\n![Pictures of the model](samples.png)\n" if drawn else ""
+    others = WEIGHTS / name / "comparison.json"
+    compared = comparison(json.loads(others.read_text())) if others.exists() else ""
     return f"""# {name}
 
 {words.about}
@@ -120,7 +150,7 @@ import diffuser
 
 {figures["count"]:,} examples. {figures["protocol"][:1].upper()}{figures["protocol"][1:]}.
 ± is one standard error.
-{sweep(figures)}{members(figures)}
+{sweep(figures)}{members(figures)}{compared}
 ## Made
 
 - **Command**: `python -m diffuser train {name}`

@@ -255,6 +255,30 @@ def test_card(small, monkeypatch, tmp_path):
     assert (folder / "samples.png").read_bytes()[:4] == b"\x89PNG"
     cards.card("vae-2d")  # from what is there
     assert (folder / "README.md").read_text() == text
+    assert "## Compared" not in text
+
+
+def test_card_with_a_comparison(small, monkeypatch, tmp_path):
+    monkeypatch.setattr(cards, "WEIGHTS", tmp_path)
+    folder = tmp_path / "vae-2d"
+    folder.mkdir()
+    settings = {"steps": 100, "batch": 32, "seed": 0, "training_seconds": 120}
+    (folder / "experiment.json").write_text(json.dumps(settings))
+    row = {"class": "Small", "rate": 0.0015, "images_per_second": 20.34, "steps": 110}
+    row |= {"loss_error": 0.01, "above_best_error": 0.002, "x0": [0.5, 0.25], "x0_error": [0.1, 0]}
+    ours = {"network": "ours", "parameters": 17, "loss": 0.7, "above_best": 0.0, **row}
+    other = {"network": "other", "parameters": 12, "loss": 0.75, "above_best": 0.05, **row}
+    found = {"networks": [ours, other], "bands": [[0.5, 1], [0.05, 0.5]], "command": "python x.py"}
+    found |= {"minutes": 6.0, "count": 296, "batch": 64, "seed": 3, "processor": "an abacus"}
+    (folder / "comparison.json").write_text(json.dumps(found))
+    cards.card("vae-2d", evaluate.evaluate("vae-2d", count=20))
+    text = (folder / "README.md").read_text().split("## Compared")[1].split("## Made")[0]
+    table = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert {len(line) for line in table if len(line) > 1} == {10}
+    assert "other | Small | 0.0015 | 12 | 20.34 | 110 | 0.750 ± 0.010 | 0.050 ± 0.002" in text
+    assert "| x0 error, t 0.05 to 0.5 |" in text and "| 0.250 ± 0.000 |" in text
+    for word in ("python x.py", "6 minutes", "seed (3)", "296 held-out", "an abacus"):
+        assert word in text
 
 
 def test_every_evaluation_has_words():

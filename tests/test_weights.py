@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import diffuser
-from diffuser import weights
+from diffuser import cards, weights
 from diffuser.autoencoders import AutoEncoder
 from diffuser.experiments import EXPERIMENTS
 
@@ -103,9 +103,11 @@ def test_saves_and_loads(folder):
 def test_save_replaces_the_weights_and_keeps_the_card(folder):
     weights.save_weights("vae-2d", AutoEncoder(2, width=16), 1)
     (folder / "vae-2d" / "README.md").write_text("card")
+    (folder / "vae-2d" / "comparison.json").write_text("{}")
     model = AutoEncoder(2, width=8)
     weights.save_weights("vae-2d", model, 2)
     assert (folder / "vae-2d" / "README.md").read_text() == "card"
+    assert (folder / "vae-2d" / "comparison.json").read_text() == "{}"
     assert weights.open_weights("vae-2d").config["width"] == 8
     assert [path.name for path in folder.iterdir()] == ["vae-2d"], "nothing is left beside it"
 
@@ -146,6 +148,9 @@ def test_shipped_folder(name):
     assert figures["command"] in card and figures["protocol"][1:] in card
     assert f"python -m diffuser train {name}" in card
     assert (folder / "samples.png").exists() or "samples.png" not in card
+    others = folder / "comparison.json"
+    assert ("## Compared" in card) == others.exists()
+    assert not others.exists() or cards.comparison(json.loads(others.read_text())) in card
 
 
 def test_sizes():
