@@ -103,12 +103,12 @@ features, logits = judge.judge(x)  # x: (N, 1, 28, 28) in [-1, 1]""",
         """\
 model = diffuser.load("{name}")
 model.generate("a red apple, flat style", seed=0).save("apple.png")""",
-        "Trained in two runs on one core of a CPU: 1,700 steps from nothing, then from those weights "
+        "Trained in two runs on one core of a CPU: 1,700 steps from nothing, then, from there, the "
         "2,600 steps that `experiment.json` tells of. Of the 48 prompts above (in the order of "
         "`diffuser.sheets.PROMPTS`; guidance 4, 20 steps) apples, houses, hearts, cars, buses, "
         "guitar, umbrella, rainbow, football, cake, mushroom, tree and the simple faces are what "
-        "they should be, and a colour is followed for apple, heart, car, cat, house and background. "
-        "Octopus, pizza, snowman, robot, turtle and fish are mere shapes; the pumpkin is a rose and "
+        "they should be, and a colour is followed for apple, heart, car, cat, house, background. "
+        "Octopus, pizza, snowman, robot, turtle, fish are mere shapes; the pumpkin is a rose and "
         "the yellow fish is blue; a cat with sunglasses has none; a ship is stripes and a bunny is "
         "almost blank.",
     ),
