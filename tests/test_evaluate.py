@@ -331,7 +331,7 @@ def test_command_sample(small, monkeypatch, capsys, tmp_path):
 def test_command_says_what_is_missing(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("diffuser.weights.WEIGHTS", tmp_path)
-    weights._load.cache_clear()  # another test may have loaded it
+    weights._loaded.clear()  # another test may have loaded it
     with pytest.raises(SystemExit, match="train the model with"):
         command(monkeypatch, capsys, "sample", "ae-2d")
 
