@@ -113,8 +113,8 @@ def comparison(found: dict[str, Any]) -> str:
 
 Each from random weights for {found["minutes"]:g} minutes of CPU time (not the shipped weights), on
 one seed ({found["seed"]}), batch {found["batch"]}, all else alike; {found["processor"]}. Errors on
-{found["count"]:,} held-out pictures, with the same noise and captions for all. Differences, which
-share the noise, are surer than the losses themselves.
+{found["count"]:,} held-out pictures, with the same noise and captions for all. ± is over pictures;
+how much runs on other seeds would differ was not measured.
 """
 
 

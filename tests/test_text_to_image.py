@@ -3,12 +3,16 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
 import diffuser
+from diffuser import batches
+from diffuser.data import emoji
+from diffuser.experiments import PIPELINE
 from diffuser.latents import LatentAutoencoder
 from diffuser.samplers import SAMPLERS, seeded_noise
 from diffuser.text_to_image import TextToImage
@@ -124,6 +128,34 @@ def test_normalised_latents_decode_to_the_same_pictures() -> None:
     torch.testing.assert_close(after.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-4)
     torch.testing.assert_close(after.std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-4)
     torch.testing.assert_close(vae.decode(after), before, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(not (PIPELINE / "tokenizer").exists(), reason="no trained text encoder")
+def test_caption_batches_keep_to_their_split(monkeypatch) -> None:
+    """Latents that are the number of their picture tell which pictures a batch was drawn from."""
+    split = np.array([0, 1, 0, 2, 1, 0, 0, 1])
+    concepts = [emoji.Concept(f"thing {i}", (), "objects", f"{i:x}") for i in range(8)]
+    made = emoji.Emoji(
+        np.zeros((8, 64, 64, 4), np.uint8),
+        np.arange(8),
+        np.zeros(8, int),
+        np.full(8, ""),
+        split,
+        concepts,
+        ["noto"],
+        np.arange(8),
+    )
+    latents = torch.arange(8.0).view(8, 1, 1, 1, 1).expand(8, 4, 4, 16, 16)
+    monkeypatch.setattr(emoji, "load", lambda: made)
+    monkeypatch.setattr(
+        batches, "emoji_latents", lambda *_: (latents, torch.zeros(8, 4, dtype=torch.long))
+    )
+    for options, wanted in (({}, 0), ({"split": emoji.HELD_OUT_PAIR}, 1)):
+        numbers = np.flatnonzero(split == wanted).tolist()
+        batch = batches.caption_batches(PIPELINE, **options)
+        x, ids, mask = batch(0, len(numbers), torch.Generator().manual_seed(0))
+        assert sorted(x[:, 0, 0, 0].tolist()) == numbers
+        assert ids.shape == mask.shape and len(ids) == len(numbers)
 
 
 @pytest.mark.skipif(not SHIPPED.exists(), reason="no trained weights")
