@@ -107,7 +107,7 @@ class Learner:
             self._beta, self._since = self.beta, self.step
         x = self._batch()
         eps = torch.randn(len(x), 2, generator=self._generator).to(x)
-        terms = self.model.loss(x, eps)
+        terms = self.model.elbo(x, eps)
         (terms["reconstruction"] + self._beta * terms["kl"]).mean().backward()
         rate = RATE * min(1.0, (self.step + 1) / RISE) * (1 + self.step / TAIL) ** -0.5
         self._optimizer.param_groups[0]["lr"] = rate
@@ -127,7 +127,7 @@ class Learner:
         net, test = self.average, test_digits()
         both = torch.cat([test, self.pictures[:SEEN]]).float().div(255).to(net.device)
         eps = torch.randn(len(both), 2, generator=torch.Generator().manual_seed(0)).to(both)
-        terms = net.loss(both, eps)
+        terms = net.elbo(both, eps)
         means = [
             tuple(terms[k][part].mean().item() for k in ("reconstruction", "kl"))
             for part in (slice(len(test)), slice(len(test), None))

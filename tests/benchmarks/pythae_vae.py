@@ -37,7 +37,7 @@ def test_elbo(net: AutoEncoder) -> float:
     x = torch.from_numpy(digits("test")[0][:TESTED])[:, None].float() / 255
     eps = torch.randn(TESTED, net.latent_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        terms = net.loss(x, eps)
+        terms = net.elbo(x, eps)
     return sum(v.mean().item() for v in terms.values())
 
 
