@@ -156,11 +156,12 @@ def pause(seconds: float) -> float:
 def learn(learner: Learner, seconds: float) -> Iterator[Moment]:
     """Trains for so long by the clock, on one core: the moment it starts from, and those after."""
     with one_thread():
-        end = time.monotonic() + seconds
-        yield learner.moment(seconds)
-        while (left := end - time.monotonic()) > 0:
-            until = time.monotonic() + min(left, pause(learner.seconds))
+        end, left = time.monotonic() + seconds, seconds
+        yield learner.moment(left)
+        while left > 0:
+            until = min(end, time.monotonic() + pause(learner.seconds))
             learner.advance()
             while time.monotonic() < until:
                 learner.advance()
-            yield learner.moment(max(0.0, end - time.monotonic()))
+            left = max(0.0, end - time.monotonic())
+            yield learner.moment(left)
