@@ -42,6 +42,10 @@ def pixels(frame: dict) -> np.ndarray:
     return raw.reshape(frame["n"], frame["h"], frame["w"], frame["c"])
 
 
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace(",", ""))
+
+
 def asked(**changes: object) -> dict:
     return hierarchy.START | changes
 
@@ -130,12 +134,19 @@ def test_the_desk_s_equation_adds_up(net: HierarchicalVAE) -> None:
     fit = torch.distributions.Bernoulli(logits=logits).log_prob(a).sum().item()
     answer = hierarchy.desk(asked(digit=3, sources=["a"] * 4))
     words = answer["formula"][-2][0] + answer["formula"][-1][0]
-    numbers = [float(v.replace("−", "-")) for v in re.findall(r"−?\d+\.\d", words)]
+    numbers = [number(v) for v in re.findall(r"−?[\d,]+\.?\d*", words)]
     for found, exact in zip(numbers, (fit, sum(prior), fit + sum(prior)), strict=True):
-        assert found == pytest.approx(exact, abs=0.06)
+        assert found == pytest.approx(exact, abs=0.06 if abs(exact) < 1000 else 0.6)
     for row, exact in zip(answer["say"]["hierarchy-desk"]["rows"], prior, strict=True):
-        found = float(row["words"].split("= ")[1].split()[0].replace("−", "-"))
-        assert found == pytest.approx(exact, abs=0.06)
+        found = number(row["words"].split("= ")[1].split()[0])
+        assert found == pytest.approx(exact, abs=0.06 if abs(exact) < 1000 else 0.6)
+
+
+def test_a_number_is_free_where_the_prior_leaves_it_room() -> None:
+    std = torch.tensor([[1.0, 0.01, 0.2, 0.04]])
+    assert hierarchy.room(2 * std.log()) == "4 numbers, 2 free"
+    rows = hierarchy.desk(asked(sources=["a"] * 4))["say"]["hierarchy-desk"]["rows"]
+    assert rows[0]["size"] == "4 numbers, 4 free", "the top level's prior is N(0, I)"
 
 
 def test_a_level_drawn_alone_or_with_all_below() -> None:

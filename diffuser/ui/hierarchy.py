@@ -7,17 +7,17 @@ from diffuser.likelihood import bernoulli_nll, normal_log_density
 from diffuser.ui import gate, hierarchy_nats, lanes, levels, show
 from diffuser.ui.coder import digits
 from diffuser.ui.components import DrawPad, LivePicture, script, tell
-from diffuser.ui.forward_picture import plain
 from diffuser.ui.latent_posterior import chosen
 
 DRAWS = 6  # of each kind, in the view of what a level decides
+FREE = 0.05  # a number is free where the prior leaves it more standard deviation than this
 SUBSCRIPTS = "₁₂₃₄"
 WORDS = {"a": "from A", "b": "from B", "resample": "draw", "mean": "mean"}
 START = {
     "digit": 5,
     "px": None,
     "b": 20,
-    "sources": ["a", "a", "b", "b"],
+    "sources": ["a", "a", "a", "b"],
     "temperature": [1.0] * levels.COUNT,
     "seed": [0] * levels.COUNT,
 }
@@ -32,6 +32,17 @@ def conditional(k: int) -> str:
     """How the prior of level k (0 the top) is written: p(z₂ | z₁)."""
     above = " ".join(f"z{s}" for s in SUBSCRIPTS[:k])
     return f"p(z{SUBSCRIPTS[k]} | {above})" if above else f"p(z{SUBSCRIPTS[k]})"
+
+
+def in_nats(value: float) -> str:
+    """A log probability as text; large ones without decimals."""
+    return f"{value:,.{0 if abs(value) >= 1000 else 1}f}".replace("-", "−")
+
+
+def room(log_var: torch.Tensor) -> str:
+    """How many numbers a level has and how many the prior leaves free, given those above."""
+    free = int(((log_var / 2).exp() > FREE).sum())
+    return f"{log_var.shape[1]} numbers, {free} free"
 
 
 def desk(args: dict) -> dict:
@@ -49,7 +60,8 @@ def desk(args: dict) -> dict:
         {
             "stripe": show.frame(levels.band(z[k]), "", "z"),
             "picture": show.frame(so_far[k], f"known after level {k + 1}", "x0"),
-            "words": f"log {conditional(k)} = {plain(prior[k], 1)} nats",
+            "size": room(walked[k].prior[1]),
+            "words": f"log {conditional(k)} = {in_nats(prior[k])} nats",
         }
         for k in range(levels.COUNT)
     ]
@@ -68,8 +80,8 @@ def desk(args: dict) -> dict:
             ["zₖ", "z"],
             [" | ", None],
             ["z₁ … zₖ₋₁", "z"],
-            [f")  =  {plain(fit, 1)}  +  ({plain(sum(prior), 1)})", None],
-            [f"  =  {plain(fit + sum(prior), 1)} nats", None],
+            [f")  =  {in_nats(fit)}  +  ({in_nats(sum(prior))})", None],
+            [f"  =  {in_nats(fit + sum(prior))} nats", None],
         ],
         "say": {"hierarchy-desk": {"rows": rows, "seed": seeds}},
     }
@@ -134,8 +146,8 @@ def row_of(k: int) -> str:
     name = f"level {k + 1}"
     return (
         f'<div class="level" data-k="{k}"><canvas class="so-far" role="img"></canvas><div>'
-        f'<p class="name"><b>Level {k + 1}</b> {levels.SIZES[k]} numbers<span class="words"></span>'
-        f'</p><canvas class="stripe" aria-hidden="true"></canvas>'
+        f'<p class="name"><b>Level {k + 1}</b><span class="size">{levels.SIZES[k]} numbers</span>'
+        f'<span class="words"></span></p><canvas class="stripe" aria-hidden="true"></canvas>'
         f'<div class="settings"><div class="from" role="radiogroup" aria-label="{name}, from">'
         f'{radios}</div><label class="warm">temperature <output>1.00</output><input type="range" '
         f'min="0" max="2" step="0.05" value="1" aria-label="{name}, temperature"></label>'
@@ -184,12 +196,13 @@ def build() -> None:
                     b = gr.Slider(0, 499, START["b"], step=1, label="B: a test digit")
     gr.Markdown(
         "Level 1 speaks first, with four numbers; each level below hears all above it and adds "
-        "more. The small pictures show what is known by then. **Give level 1 to B**, then only "
-        "level 4, and compare. **Resample** draws a level afresh: the stripes above it do not "
-        "move, those below it do where they are drawn. Temperature 0 is the mean of the prior, 1 "
-        "the prior itself.\n\n"
-        "Watch log p, too: what B says in level 3 can be all but impossible after what A said in "
-        "levels 1 and 2, and then it is thousands of nats below zero. The network was trained on "
+        "more. The small pictures show what is known by then. Here A's digit is written with B's "
+        "pen: **give level 4 back to A**, then level 1 to B, and compare. **Resample** draws a "
+        "level afresh: the stripes above it never move, those below it do where they are drawn. "
+        "Temperature 0 is the mean of the prior, 1 the prior itself.\n\n"
+        "A number is free where the prior, told all above, leaves it a standard deviation over "
+        "0.05. Few are: the others follow from above, so what B says there is thousands of nats "
+        "off for A, as log p shows, and yet the picture hardly minds. The network was trained on "
         "black and white pictures, so A and B are cut at one half first. A latent taken from A or "
         "B is the mean of its posterior."
     )
@@ -200,8 +213,8 @@ def build() -> None:
     LivePicture("hierarchy-decided", decided, {"digit": START["digit"], "px": None})
     gr.Markdown(
         "Your picture A, six times, with one level drawn afresh from its prior. **Alone**, the "
-        "others keep A's latents: level 1 changes the digit itself, the others only how it is "
-        "written. **With all below**, the levels below answer to what the new one says."
+        "others keep A's latents: level 1 changes the digit itself, levels 2 and 3 its form, level "
+        "4 mostly how bold the pen is. **With all below**, the levels below answer to the new one."
     )
     hierarchy_nats.build(START["digit"])
     gr.api(lanes.checked(api_levels), api_name="levels", queue=False)

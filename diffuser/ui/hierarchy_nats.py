@@ -77,6 +77,19 @@ def nats(args: dict) -> dict:
     }
 
 
+def moment(
+    run: str, k: int, t: float, drawn: list[torch.Tensor], x0: torch.Tensor, seed: int
+) -> str:
+    """Step k of a run for the player: the pictures, and the latents drawn by then."""
+    words = f"level {k} drawn: {levels.SIZES[k - 1]} numbers" if k else "nothing drawn yet"
+    frames = [
+        show.frame(x0, "x₀, what is known", "x0", columns=PICTURES),
+        show.frame(levels.bands(drawn, PICTURES), "z, drawn so far", "z", columns=PICTURES),
+    ]
+    numbers = [("level", f"{k} of {levels.COUNT}, {words}", "z"), ("seed", str(seed), None)]
+    return Player.step(run, k, levels.COUNT, frames, t, numbers)
+
+
 def draws(seed: int, temperature: float) -> str:
     """Eight digits from the prior, one step a level, as the value of the player.
 
@@ -84,22 +97,12 @@ def draws(seed: int, temperature: float) -> str:
     """
     seed, warm = gate.seed(seed), gate.number("temperature", temperature)
     net, run = levels.network(), secrets.token_hex(8)
-    n, drawn = levels.COUNT, []
     with torch.no_grad():
-        nothing = net.walk(PICTURES)[1].sigmoid()
-    moments = [(1.0, None, nothing)]
-    moments += [(float(s.t), s.x, s.x0) for s in net.sample(PICTURES, seed, warm)]
-    steps = []
-    for k, (t, z, x0) in enumerate(moments):
-        if z is not None:
-            drawn.append(z)
-        words = f"level {k} drawn: {levels.SIZES[k - 1]} numbers" if k else "nothing drawn yet"
-        frames = [
-            show.frame(x0, "x₀, what is known", "x0", columns=PICTURES),
-            show.frame(levels.bands(drawn, PICTURES), "z, drawn so far", "z", columns=PICTURES),
-        ]
-        numbers = [("level", f"{k} of {n}, {words}", "z"), ("seed", str(seed), None)]
-        steps.append(Player.step(run, k, n, frames, t, numbers))
+        steps = [moment(run, 0, 1.0, [], net.walk(PICTURES)[1].sigmoid(), seed)]
+    drawn: list[torch.Tensor] = []
+    for k, step in enumerate(net.sample(PICTURES, seed, warm), 1):
+        drawn.append(step.x)
+        steps.append(moment(run, k, step.t.item(), drawn, step.x0, seed))
     return f"[{','.join(steps)}]"
 
 
@@ -111,7 +114,8 @@ def build(digit: int) -> None:
         "From left to right one more level of A is told, and the levels below stay at their "
         "priors' means. The KL of a level is the price of telling it, in nats: blue for your "
         "picture, grey for the mean of 500 test digits. **Draw something that is no digit** as A "
-        "and see which level pays."
+        "and see which level pays. (Cut at one half, digits are smoother than those binarised at "
+        "random that it learned from; so these figures lie below those of its card.)"
     )
     gr.Markdown("## Drawn from the top down")
     player = Player("hierarchy-player")
@@ -121,9 +125,9 @@ def build(digit: int) -> None:
         seed = gr.Number(0, label="Seed (−1 = random)", precision=0, min_width=160)
     gr.Markdown(
         "No picture is given here: each level is drawn from its prior, one step a level, and the "
-        "stripes fill from the top. **Step back and forth**: the first level settles which digit "
-        "it will be, as a blur; the last only sharpens. A diffusion model walks the same road in "
-        "many more steps."
+        "stripes fill from the top. **Step back and forth**: after level 1 most digits can be "
+        "read, levels 2 and 3 settle what was left open, level 4 takes a thin or a bold pen. A "
+        "diffusion model walks the same road in many more steps."
     )
     again.click(
         None, None, seed, js="() => Math.floor(Math.random() * 4294967296)", queue=False,

@@ -28,10 +28,11 @@ for (const key of element.querySelectorAll('[data-all]')) key.addEventListener('
   changed();
 });
 hear(props.name, message => rows.forEach((row, k) => {
-  const { stripe, picture, words } = message.rows[k], soFar = row.querySelector('.so-far');
+  const { stripe, picture, size, words } = message.rows[k], soFar = row.querySelector('.so-far');
   paint(row.querySelector('.stripe'), stripe);
   paint(soFar, picture);
   soFar.setAttribute('aria-label', picture.name);
+  row.querySelector('.size').textContent = size;
   row.querySelector('.words').textContent = words;
   if (seed(row).value === '-1') seed(row).value = message.seed[k];
 }));
