@@ -1,5 +1,7 @@
 """A VAE that learns in the page: its moments arrive, can be scrubbed, stopped and gone on with."""
 
+import re
+
 import pytest
 
 BUFFER = "document.querySelector('#train-player .player').dataset"
@@ -25,7 +27,7 @@ def fill(page, name: str, value: float) -> None:
 def elbo(page) -> float:
     """The negative ELBO of the test digits at the moment that is shown."""
     words = page.locator("#train-player .number").first.inner_text()
-    return float(words.split()[-2])
+    return float(re.search(r"([\d.]+) nats$", words.strip())[1])
 
 
 def test_it_learns_and_every_moment_can_be_seen_again(section) -> None:
